@@ -1,0 +1,82 @@
+"""The warehouse's tables: one declaration, from which every adapter makes its schema.
+
+Times are Unix seconds, UTC; `hour` is the start of the hour a row belongs to, by which tables are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+ColumnType: TypeAlias = Literal["text", "float", "integer", "boolean", "bytes"]
+Columns: TypeAlias = Mapping[str, ColumnType]
+
+TABLES: Mapping[str, Columns] = {
+    "deliveries": {
+        "hour": "integer",
+        "request_id": "text",
+        "position": "integer",
+        "delivery_id": "text",
+        "served_at": "float",
+        "placement": "text",
+        "variant": "text",
+        "policy": "text",
+        "model": "text",
+        "model_version": "text",
+        "catalogue_generation": "integer",
+        "unit": "text",
+        "user": "text",
+        "item_id": "text",
+        "score": "float",
+        "predicted_click": "float",
+        "expected_value": "float",
+        "propensity": "float",
+        "fallback": "boolean",
+        "metadata": "text",
+        "context": "text",
+        "context_factor": "bytes",
+        "item_factor": "bytes",
+    },
+    "events": {
+        "hour": "integer",
+        "receipt_id": "text",
+        "request_id": "text",
+        "position": "integer",
+        "type": "text",
+        "value": "float",
+        "event_id": "text",
+        "received_at": "float",
+        "occurred_at": "float",
+        "placement": "text",
+        "variant": "text",
+        "policy": "text",
+        "unit": "text",
+        "item_id": "text",
+    },
+    "examples": {
+        "hour": "integer",
+        "sequence": "integer",
+        "model": "text",
+        "context_factor": "bytes",
+        "item_factor": "bytes",
+        "item_id": "text",
+        "served_at": "float",
+        "at": "float",
+        "weight": "float",
+        "click": "float",
+        "reward": "float",
+        "click_before": "float",
+        "reward_before": "float",
+    },
+    "hourly": {
+        "hour": "integer",
+        "placement": "text",
+        "variant": "text",
+        "policy": "text",
+        "item_id": "text",
+        "deliveries": "integer",
+        "impressions": "integer",
+        "clicks": "integer",
+        "value": "float",
+    },
+}

@@ -1,0 +1,62 @@
+"""Port: the way from tracking to everyone who learns or counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One encoded slate or event. `key` is 16 bytes and names it: the same key published twice is one message.
+
+    Units: at in Unix seconds, when tracking received it; `units` is how many deliveries or events it stands for.
+    """
+
+    key: bytes
+    at: float
+    body: bytes
+    kind: Literal["deliveries", "events"] = "events"
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A message with its place in the log."""
+
+    offset: int
+    message: Message
+
+
+class EventBus(Protocol):
+    """Where tracking publishes."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Append all or none, in order. When it returns, every message survives the death of every process.
+
+        Guarantees: idempotent by key. Raises: Unavailable; the caller may repeat the whole call.
+        """
+
+
+class EventLog(Protocol):
+    """A bus that can be read again from any offset. Offsets start at 1 and have no gaps.
+
+    Each consumer keeps its own cursor, in the same transaction as what it made of the messages; it tells the log only
+    so that nothing is dropped that somebody still wants.
+    """
+
+    def read(self, after: int, limit: int) -> list[Logged]:
+        """At most `limit` messages with offsets above `after`, in order. Raises: Unavailable."""
+
+    def last_offset(self) -> int:
+        """The newest offset, 0 while the log is empty: how many messages were ever published. Raises: Unavailable."""
+
+    def totals(self) -> Mapping[str, int]:
+        """Units ever published per kind, trimmed ones included. Raises: Unavailable."""
+
+    def acknowledge(self, consumer: str, offset: int) -> None:
+        """Promise that `consumer` never reads at or below `offset` again. Idempotent; never moves back."""
+
+    def trim(self) -> int:
+        """Drop what every known consumer has acknowledged, except the newest message. Returns how many were dropped."""

@@ -1,0 +1,84 @@
+"""Port: what a bounded trainer remembers between ticks, changed by one transaction per tick."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from omakase.core.accounting import Side, Tally
+from omakase.core.ids import RequestId
+from omakase.ports.model_store import Generation, ModelKey
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """One slate's state, encoded. Units: due_at in Unix seconds: when it must be looked at although nothing came."""
+
+    body: bytes
+    due_at: float
+    open_events: int
+    open_deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sums that a model has yet to add. `sequence` continues the model's own count, from 1.
+
+    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds.
+    """
+
+    key: ModelKey
+    statistics: bytes
+    clicks: tuple[float, ...]
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a trainer has got: the last tick's number, the offset read up to, and which slates are over.
+
+    Units: closed_before in Unix seconds: slates issued at or before it were given up, and their states dropped.
+    """
+
+    number: int = 0
+    cursor: int = 0
+    closed_before: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Everything that one tick changes; `progress.number` follows that of the last tick.
+
+    `unreadable` are messages that were set aside, each with the reason.
+    """
+
+    progress: Progress
+    states: Mapping[RequestId, StoredState | None]
+    tally: Tally = field(default_factory=Counter)
+    batches: Sequence[Batch] = ()
+    unreadable: Sequence[tuple[bytes, str]] = ()
+
+
+class TrainingState(Protocol):
+    """Guarantees: a tick happened whole or not at all, and of two trainers that run the same one, one."""
+
+    def progress(self) -> Progress:
+        """Where the next tick starts. Raises: Unavailable."""
+
+    def load(self, request_ids: Iterable[RequestId], due_by: float) -> Mapping[RequestId, bytes]:
+        """The states of these slates, and of those due by then. Raises: Unavailable."""
+
+    def commit(self, tick: Tick) -> None:
+        """Change all of it and give every batch its sequence. Raises: Conflict if `number` was taken; Unavailable."""
+
+    def pending(self) -> list[Batch]:
+        """Batches that are not known to be published, by model and sequence. Raises: Unavailable."""
+
+    def settle(self, key: ModelKey, through: int, generation: Generation, published_at: float) -> None:
+        """Note that `generation` holds a model's batches up to sequence `through`. Idempotent. Raises: Unavailable."""
+
+    def account(self) -> tuple[Side, Side]:
+        """What became of deliveries and of events. Raises: Unavailable."""

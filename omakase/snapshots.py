@@ -1,0 +1,107 @@
+"""A model's learning state as bytes: what the model store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from omakase.core.errors import Corrupt
+from omakase.core.posterior import Outcome, Statistics
+from omakase.ports.model_store import Generation, ModelKey
+from omakase.v1 import model_pb2 as pb
+
+_FLOAT64 = np.dtype("<f8")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Sums, and how far each shard of the trainer had got when they were taken.
+
+    `sequences` makes learning exactly once: a batch applies only if it continues its shard's sequence. While `frozen`,
+    batches wait. Units: published_at in Unix seconds.
+    """
+
+    model: str
+    schema_id: str
+    statistics: Statistics
+    sequences: Mapping[str, int] = field(default_factory=dict)
+    published_at: float = 0.0
+    frozen: bool = False
+    reason: str = ""
+
+
+def model_key(model: str, schema_id: str) -> ModelKey:
+    """A model and what it sees: a changed feature specification is another belief."""
+    return ModelKey(f"{model}/{schema_id}")
+
+
+def model_version(key: ModelKey, generation: Generation) -> str:
+    """How answers and records name the snapshot they were ranked by; generation 0 is the bare prior."""
+    return f"{key}@{generation}"
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    statistics = snapshot.statistics
+    lower = np.tril_indices(statistics.dimensions)
+    return pb.ModelSnapshot(
+        model=snapshot.model,
+        schema_id=snapshot.schema_id,
+        dimensions=statistics.dimensions,
+        precision=_pack(statistics.precision[lower]),
+        outcomes=[
+            pb.Outcome(name=name, moment=_pack(outcome.moment), energy=outcome.energy)
+            for name, outcome in sorted(statistics.outcomes.items())
+        ],
+        weight=statistics.weight,
+        examples=statistics.examples,
+        sequences=dict(snapshot.sequences),
+        published_at=snapshot.published_at,
+        frozen=snapshot.frozen,
+        reason=snapshot.reason,
+    ).SerializeToString()
+
+
+def decode_snapshot(body: bytes) -> Snapshot:
+    """Raises: Corrupt if the bytes are not a snapshot, its sizes disagree, or a number is not finite."""
+    try:
+        message = pb.ModelSnapshot.FromString(body)
+    except DecodeError as error:
+        raise Corrupt(f"not a model snapshot: {error}") from error
+    d = message.dimensions
+    lower = _unpack(message.precision, d * (d + 1) // 2)
+    precision = np.zeros((d, d))
+    precision[np.tril_indices(d)] = lower
+    precision += np.tril(precision, -1).T
+    outcomes = {o.name: Outcome(_unpack(o.moment, d), _finite(o.energy)) for o in message.outcomes}
+    return Snapshot(
+        model=message.model,
+        schema_id=message.schema_id,
+        statistics=Statistics(precision, outcomes, _finite(message.weight), message.examples),
+        sequences=dict(message.sequences),
+        published_at=message.published_at,
+        frozen=message.frozen,
+        reason=message.reason,
+    )
+
+
+def _pack(numbers: NDArray[np.float64]) -> bytes:
+    return np.ascontiguousarray(numbers, dtype=_FLOAT64).tobytes()
+
+
+def _unpack(packed: bytes, count: int) -> NDArray[np.float64]:
+    if len(packed) != 8 * count:
+        raise Corrupt(f"a model snapshot holds {len(packed)} bytes where {8 * count} belong")
+    numbers = np.frombuffer(packed, dtype=_FLOAT64).astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise Corrupt("a model snapshot holds a number that is not finite")
+    return numbers
+
+
+def _finite(number: float) -> float:
+    if not np.isfinite(number):
+        raise Corrupt("a model snapshot holds a number that is not finite")
+    return number

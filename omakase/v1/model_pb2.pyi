@@ -1,0 +1,50 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelSnapshot(_message.Message):
+    __slots__ = ("model", "schema_id", "dimensions", "precision", "outcomes", "weight", "examples", "sequences", "published_at", "frozen", "reason")
+    class SequencesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_ID_FIELD_NUMBER: _ClassVar[int]
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    schema_id: str
+    dimensions: int
+    precision: bytes
+    outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
+    weight: float
+    examples: int
+    sequences: _containers.ScalarMap[str, int]
+    published_at: float
+    frozen: bool
+    reason: str
+    def __init__(self, model: _Optional[str] = ..., schema_id: _Optional[str] = ..., dimensions: _Optional[int] = ..., precision: _Optional[bytes] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., weight: _Optional[float] = ..., examples: _Optional[int] = ..., sequences: _Optional[_Mapping[str, int]] = ..., published_at: _Optional[float] = ..., frozen: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Outcome(_message.Message):
+    __slots__ = ("name", "moment", "energy")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    moment: bytes
+    energy: float
+    def __init__(self, name: _Optional[str] = ..., moment: _Optional[bytes] = ..., energy: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,171 @@
+"""What is written is what is read: delivery ids, bus bodies, training state."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from omakase.core.errors import Corrupt, InvalidDeliveryId
+from omakase.core.events import MAX_VALUE, Event, Joined
+from omakase.core.ids import DeliveryId, Keyring, Pseudonym, RequestId, issued_at, new_request_id
+from omakase.core.sessions import DeliveryState, Learnt, SlateState
+from omakase.core.slates import Delivery, Slate
+from omakase.states import decode_state, encode_state
+from omakase.wire import bus_body, decode_bus_body, decode_event, decode_slate, encode_event, encode_slate
+
+RING = Keyring({1: b"a" * 32, 7: b"b" * 32}, 7, b"p" * 32)
+
+TEXTS = st.text(max_size=12)
+TIMES = st.floats(0, 4e9)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+OPTIONAL = st.none() | NUMBERS
+FACTORS = st.integers(0, 5).flatmap(lambda n: arrays.arrays(np.float32, n, elements=st.floats(-1e6, 1e6, width=32)))
+VALUES = (
+    TEXTS | st.booleans() | NUMBERS | st.lists(TEXTS, max_size=3).map(tuple) | st.lists(NUMBERS, max_size=3).map(tuple)
+)
+FACTS = st.dictionaries(TEXTS, VALUES, max_size=4)
+REQUEST_IDS = st.binary(min_size=16, max_size=16).map(RequestId)
+JOINED = st.builds(
+    Joined,
+    served_at=TIMES,
+    placement=TEXTS,
+    variant=TEXTS,
+    policy=TEXTS,
+    model=TEXTS,
+    unit=TEXTS.map(Pseudonym),
+    item_id=TEXTS,
+    context_factor=FACTORS,
+    item_factor=FACTORS,
+    predicted_click=OPTIONAL,
+)
+EVENTS = st.builds(
+    Event,
+    receipt_id=st.binary(min_size=16, max_size=16),
+    request_id=REQUEST_IDS,
+    position=st.integers(1, 255),
+    type=TEXTS,
+    received_at=TIMES,
+    value=st.none() | st.floats(-MAX_VALUE, MAX_VALUE),
+    event_id=TEXTS,
+    occurred_at=OPTIONAL,
+    delivery=st.none() | JOINED,
+)
+
+
+@st.composite
+def slates(draw: st.DrawFn) -> Slate:
+    deliveries = tuple(
+        Delivery(
+            position=position,
+            item_id=draw(TEXTS),
+            delivery_id=draw(TEXTS),
+            score=draw(NUMBERS),
+            predicted_click=draw(OPTIONAL),
+            expected_value=draw(OPTIONAL),
+            propensity=draw(OPTIONAL),
+            item_factor=draw(FACTORS),
+            metadata=draw(FACTS),
+        )
+        for position in range(1, draw(st.integers(0, 3)) + 1)
+    )
+    return Slate(
+        request_id=draw(REQUEST_IDS),
+        served_at=draw(TIMES),
+        placement=draw(TEXTS),
+        variant=draw(TEXTS),
+        policy=draw(TEXTS),
+        model=draw(TEXTS),
+        model_version=draw(TEXTS),
+        catalogue_generation=draw(st.integers(0, 2**63 - 1)),
+        unit=Pseudonym(draw(TEXTS)),
+        user=Pseudonym(draw(TEXTS)),
+        context=draw(FACTS),
+        context_factor=draw(FACTORS),
+        deliveries=deliveries,
+        fallback=draw(st.booleans()),
+    )
+
+
+def same(a: object, b: object) -> bool:
+    """Equality of records that hold arrays; 1.0 and True differ."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    if is_dataclass(a):
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and a == b
+
+
+@settings(max_examples=60)
+@given(slates())
+def test_slates_round_trip_alone_and_on_the_bus(slate: Slate) -> None:
+    assert same(decode_slate(encode_slate(slate)), slate)
+    assert same(decode_bus_body(bus_body(slate)), slate)
+
+
+@given(EVENTS)
+def test_events_round_trip_alone_and_on_the_bus(event: Event) -> None:
+    assert same(decode_event(encode_event(event)), event)
+    assert same(decode_bus_body(bus_body(event)), event)
+
+
+@given(st.binary(max_size=60))
+def test_any_other_bytes_are_a_record_or_corrupt(body: bytes) -> None:
+    for decode in (decode_slate, decode_event, decode_bus_body):
+        with suppress(Corrupt):
+            assert isinstance(decode(body), (Slate, Event))
+
+
+@settings(max_examples=60)
+@given(
+    REQUEST_IDS,
+    st.lists(EVENTS, min_size=1, max_size=3),
+    JOINED,
+    st.dictionaries(st.sampled_from(["click", "reward"]), NUMBERS),
+    st.lists(st.binary(min_size=16, max_size=16), max_size=3),
+)
+def test_training_state_round_trips_as_far_as_the_fold_reads_it(request_id, events, joined, outcomes, repeats) -> None:
+    seen = tuple(
+        Event(e.receipt_id, request_id, 2, e.type, e.received_at, value=e.value, event_id=e.event_id) for e in events
+    )
+    states = {
+        2: DeliveryState(seen, len(seen) - 1, tuple(repeats), joined, None),
+        5: DeliveryState((), 0, tuple(repeats), None, Learnt(outcomes, 1.0, 12.5)),
+    }
+    state = SlateState(request_id, 9, False, states)
+    assert same(decode_state(encode_state(state)), state)
+
+
+@given(st.floats(0, 2**47 / 1000), st.binary(min_size=10, max_size=10), st.integers(1, 255))
+def test_delivery_ids_round_trip_and_keep_their_time(now: float, random: bytes, position: int) -> None:
+    request_id = new_request_id(now, lambda n: random[:n])
+    assert issued_at(request_id) == pytest.approx(now, abs=0.001)
+    text = RING.delivery_id(request_id, position)
+    assert len(text) == 32
+    assert RING.verify(text, now, 60.0) == DeliveryId(request_id, position)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9_-]{32}", fullmatch=True))
+def test_no_text_that_was_not_issued_is_a_delivery_id(text: str) -> None:
+    with pytest.raises(InvalidDeliveryId) as refused:
+        RING.verify(text, 1e9, math.inf)
+    assert refused.value.reason in ("malformed", "forged")
+
+
+@given(st.floats(0, 4e9), st.floats(0, 4e9))
+def test_request_ids_sort_by_time(a: float, b: float) -> None:
+    early, late = sorted([int(a * 1000), int(b * 1000)])
+    if early < late:
+        assert new_request_id(early / 1000 + 1e-4, lambda n: b"\xff" * n) < new_request_id(
+            late / 1000 + 1e-4, lambda n: bytes(n)
+        )

@@ -1,0 +1,48 @@
+"""Rewards: what a delivery's events are worth."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from omakase.core.events import Event
+from omakase.core.ids import RequestId
+from omakase.core.rewards import RewardTable
+
+TABLE = RewardTable({"click": 1.0, "impression": -0.1, "conversion": 0.5})
+
+
+def event(number: int, kind: str, value: float | None = None, at: float = 0.0) -> Event:
+    return Event(number.to_bytes(16, "big"), RequestId(bytes(16)), 1, kind, at, value, event_id=str(number))
+
+
+def test_by_default_a_click_is_worth_one_and_nothing_else_is_worth_anything() -> None:
+    assert RewardTable().outcomes([event(1, "impression")]) == {"click": 0.0, "reward": 0.0}
+    assert RewardTable().outcomes([event(1, "click"), event(2, "conversion", 80.0)]) == {"click": 1.0, "reward": 1.0}
+
+
+def test_a_value_counts_by_its_weight_and_kinds_add() -> None:
+    events = [event(1, "impression"), event(2, "click"), event(3, "conversion", 80.0), event(4, "conversion", 20.0)]
+    assert TABLE.outcomes(events) == {"click": 1.0, "reward": pytest.approx(-0.1 + 1.0 + 50.0)}
+
+
+def test_an_impression_and_a_click_count_once_by_the_earliest() -> None:
+    events = [
+        event(1, "click", 3.0, at=9.0),
+        event(2, "click", 2.0, at=5.0),
+        event(3, "impression"),
+        event(4, "impression"),
+    ]
+    assert TABLE.outcomes(events) == {"click": 1.0, "reward": pytest.approx(2.0 - 0.1)}
+
+
+def test_the_order_of_events_is_nothing_to_it() -> None:
+    events = [
+        event(1, "click", 0.1, 2.0),
+        event(2, "click", 0.7, 1.0),
+        event(3, "conversion", 0.3),
+        event(4, "conversion", 1e9),
+    ]
+    outcomes = [TABLE.outcomes(order) for order in permutations(events)]
+    assert all(outcome == outcomes[0] for outcome in outcomes)

@@ -1,0 +1,215 @@
+"""Sessions, one sentence of DESIGN.md at a time. That they add up for any history: tests/property."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from omakase.core.accounting import DELIVERIES, EVENTS, REDELIVERED
+from omakase.core.events import Event, Joined
+from omakase.core.ids import NOBODY, RequestId
+from omakase.core.rewards import RewardTable
+from omakase.core.sessions import MAX_EVENTS, Fold, SessionRules, SlateRead, SlateState, fold_slate
+
+T = 1000.0
+REQUEST = RequestId(int(T * 1000).to_bytes(6, "big") + bytes(10))
+RULES = SessionRules(gap_s=10.0, max_s=60.0, reward_window_s=1000.0, allowed_lateness_s=100.0)
+EXPIRY = T + 1100.0
+SLATE = SlateRead(positions=2, is_trainable=True)
+NEW = SlateState(REQUEST)
+REWARDS = {"home": RewardTable({"click": 1.0, "conversion": 2.0})}
+JOINED = Joined(T, "home", "learnt", "ts", "m/abc", NOBODY, "i1", np.ones(1, np.float32), np.ones(1, np.float32))
+_receipts = iter(range(10**6))
+
+
+def event(kind: str, at: float, joined: Joined | None = JOINED, event_id: str = "", position: int = 1) -> Event:
+    receipt = next(_receipts).to_bytes(16, "big")
+    return Event(receipt, REQUEST, position, kind, T + at, event_id=event_id, delivery=joined)
+
+
+def fold(
+    state: SlateState | None, events: Sequence[Event], now: float, slate: SlateRead | None = None, **options: float
+) -> Fold:
+    return fold_slate(state or NEW, slate, events, T + now, RULES, REWARDS, **options)
+
+
+def kept(fold: Fold) -> SlateState:
+    assert fold.state is not None
+    return fold.state
+
+
+def ends(fold: Fold, side: str) -> dict[str, int]:
+    return {name: n for (of, name), n in fold.tally.items() if of == side and n}
+
+
+def test_a_session_closes_a_gap_after_its_last_event_and_not_before() -> None:
+    first = fold(None, [event("impression", 0), event("click", 9)], 18.9, SLATE)
+    assert not first.examples
+    assert kept(first).due_at(RULES) == T + 19
+    second = fold(first.state, [], 19)
+    assert [(e.outcomes, e.before, e.at) for e in second.examples] == [({"click": 1.0, "reward": 1.0}, None, T)]
+    assert ends(second, EVENTS) == {"used": 2}
+    assert ends(second, DELIVERIES) == {"learnt": 1}
+
+
+def test_a_session_closes_at_its_maximum_although_events_go_on() -> None:
+    events = [event("conversion", at) for at in range(0, 60, 5)]
+    assert len(fold(None, events, 60, SLATE).examples) == 1
+    assert not fold(None, events, 59.9, SLATE).examples
+
+
+def test_what_comes_in_a_later_session_corrects_with_the_weight_and_time_of_the_example() -> None:
+    first = fold(None, [event("impression", 0)], 10, SLATE)
+    assert ends(first, DELIVERIES) == {"served": 2, "learnt_without_click": 1}
+    second = fold(first.state, [event("click", 50)], 60)
+    (correction,) = second.examples
+    assert correction.before == {"click": 0.0, "reward": 0.0}
+    assert correction.outcomes == {"click": 1.0, "reward": 1.0}
+    assert (correction.weight, correction.at, correction.clicked_at) == (1.0, T, T + 50)
+    assert ends(second, EVENTS) == {"received": 1, "corrected_late": 1}
+    assert ends(second, DELIVERIES) == {"learnt_without_click": -1, "learnt": 1}
+
+
+def test_a_later_session_that_changes_nothing_makes_no_correction() -> None:
+    first = fold(None, [event("click", 0)], 10, SLATE)
+    second = fold(first.state, [event("impression", 50)], 60)
+    assert not second.examples
+    assert ends(second, EVENTS) == {"received": 1, "corrected_late": 1}
+
+
+def test_a_click_alone_implies_its_impression() -> None:
+    assert ends(fold(None, [event("click", 0)], math.inf, SLATE), DELIVERIES) == {"served": 2, "learnt": 1, "unseen": 1}
+
+
+def test_what_nobody_saw_is_never_learnt() -> None:
+    first = fold(None, [], 0, SLATE)
+    assert kept(first).open_deliveries == 2
+    assert kept(first).due_at(RULES) == EXPIRY
+    last = fold(first.state, [], 1100)
+    assert last.state is None
+    assert not last.examples
+    assert ends(last, DELIVERIES) == {"unseen": 2}
+
+
+def test_without_a_model_events_are_used_and_nothing_is_learnt() -> None:
+    plain = replace(JOINED, model="")
+    last = fold(None, [event("click", 0, plain)], math.inf, SlateRead(2, is_trainable=False))
+    assert not last.examples
+    assert ends(last, EVENTS) == {"received": 1, "used": 1}
+    assert ends(last, DELIVERIES) == {"served": 2, "not_trainable": 2}
+
+
+@pytest.mark.parametrize(("kind", "count"), [("impression", 1), ("click", 1), ("conversion", 3)])
+def test_without_event_ids_a_person_sees_and_clicks_once_but_may_buy_again(kind: str, count: int) -> None:
+    counted = ends(fold(None, [event(kind, at) for at in range(3)], math.inf, SLATE), EVENTS)
+    assert counted["used"] == count
+    assert counted.get("duplicate", 0) == 3 - count
+
+
+def test_an_event_id_tells_duplicates_apart_from_repetitions() -> None:
+    events = [event("conversion", at, event_id=event_id) for at, event_id in enumerate(["o1", "o1", "o2"])]
+    last = fold(None, events, math.inf, SLATE)
+    assert ends(last, EVENTS) == {"received": 3, "used": 2, "duplicate": 1}
+    assert last.examples[0].outcomes["reward"] == 4.0
+
+
+def test_one_event_id_for_an_impression_and_its_click_means_two_events() -> None:
+    last = fold(None, [event("impression", 0, event_id="v1"), event("click", 1, event_id="v1")], math.inf, SLATE)
+    assert ends(last, DELIVERIES)["learnt"] == 1
+
+
+def test_an_event_after_the_window_is_counted_and_not_learnt() -> None:
+    last = fold(None, [event("impression", 1000), event("click", 1000.5)], math.inf, SLATE)
+    assert ends(last, EVENTS) == {"received": 2, "used": 1, "after_window": 1}
+    assert last.examples[0].outcomes["click"] == 0.0
+
+
+def test_a_trainer_that_was_away_still_learns_what_came_in_time() -> None:
+    last = fold(None, [event("click", 0)], 5000, SLATE)
+    assert last.state is None
+    assert ends(last, EVENTS) == {"received": 1, "used": 1}
+    assert ends(last, DELIVERIES) == {"served": 2, "learnt": 1, "unseen": 1}
+
+
+def test_an_event_read_after_its_slate_was_given_up_is_too_late() -> None:
+    assert fold(None, [event("impression", 0)], 1100, SLATE).state is None
+    late = fold(None, [event("click", 5)], 1101, closed_before=T)
+    assert not late.examples
+    assert ends(late, EVENTS) == {"received": 1, "after_window": 1}
+
+
+def test_an_event_whose_delivery_never_came_is_an_orphan() -> None:
+    assert ends(fold(None, [event("click", 0, joined=None)], math.inf), EVENTS) == {"received": 1, "orphan_expired": 1}
+
+
+def test_a_delivery_remembers_no_more_than_its_bound() -> None:
+    events = [event("conversion", 0, event_id=str(number)) for number in range(MAX_EVENTS + 5)]
+    last = fold(None, events, math.inf, SLATE)
+    assert ends(last, EVENTS) == {"received": MAX_EVENTS + 5, "used": MAX_EVENTS, "rejected": 5}
+
+
+def test_an_open_session_is_closed_when_its_slate_expires_however_long_the_gap() -> None:
+    patient = replace(RULES, gap_s=5000.0, max_s=5000.0)
+    first = fold_slate(NEW, SLATE, [event("click", 999)], T + 1000, patient, REWARDS)
+    assert not first.examples
+    last = fold_slate(kept(first), None, [], EXPIRY, patient, REWARDS)
+    assert last.state is None
+    assert len(last.examples) == 1
+    assert ends(last, EVENTS) == {"used": 1}
+    assert ends(last, DELIVERIES) == {"learnt": 1, "unseen": 1}
+
+
+def test_a_late_event_does_not_close_a_session_that_is_still_going_on() -> None:
+    first = fold(None, [event("impression", 20)], 25, SLATE)
+    second = fold(first.state, [event("conversion", 12)], 25)
+    assert not second.examples
+    assert fold(second.state, [], 30).examples[0].at == T + 12
+
+
+def test_reading_again_changes_nothing_but_its_count() -> None:
+    events = [event("impression", 0), event("impression", 1), event("click", 2, joined=None), event("click", 2000)]
+    first = fold(None, events, 5, SLATE)
+    again = fold(first.state, events, 5, SLATE)
+    assert ends(again, EVENTS) == {REDELIVERED: 4}
+    assert ends(again, DELIVERIES) == {REDELIVERED: 2}
+    assert again.state == first.state
+
+
+def test_a_record_that_comes_after_its_events_settles_what_was_learnt_on_credit() -> None:
+    first = fold(None, [event("click", 0)], 10)
+    assert kept(first).open_deliveries == -1
+    second = fold(first.state, [], 20, SLATE)
+    assert kept(second).open_deliveries == 1
+    dropped, late = fold(first.state, [], 1100), fold(None, [], 1200, SLATE)
+    total = first.tally.copy()
+    for part in (dropped, late):
+        total.update(part.tally)
+    assert {name: n for (of, name), n in total.items() if of == DELIVERIES} == {"learnt": 1, "served": 2, "unseen": 1}
+
+
+def test_after_a_drain_a_further_event_does_not_start_a_second_example() -> None:
+    drained = fold(None, [event("impression", 0)], math.inf, SLATE)
+    assert drained.state is None
+    assert len(drained.examples) == 1
+    late = fold(None, [event("click", 20)], 30, closed_before=T)
+    assert not late.examples
+    assert late.state is None
+    assert ends(late, EVENTS) == {"received": 1, "after_window": 1}
+    assert fold(None, [event("click", 20)], 30, closed_before=T - 1).state is not None
+
+
+def test_a_slate_that_is_remembered_is_not_closed_by_a_drain_of_others() -> None:
+    first = fold(None, [event("impression", 0)], 5, SLATE)
+    second = fold(first.state, [event("click", 6)], 30, closed_before=T + 100)
+    assert second.examples[0].outcomes["click"] == 1.0
+    assert second.state is not None
+
+
+def test_a_record_first_read_after_a_drain_is_served_and_unseen() -> None:
+    last = fold(None, [], 30, SLATE, closed_before=T)
+    assert last.state is None
+    assert ends(last, DELIVERIES) == {"served": 2, "unseen": 2}

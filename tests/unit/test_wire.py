@@ -1,0 +1,71 @@
+"""The wire: what it refuses to read. That it reads what it wrote: tests/property/test_codecs.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from omakase.core.errors import Corrupt
+from omakase.v1 import events_pb2 as pb
+from omakase.v1 import values_pb2
+from omakase.wire import decode_bus_body, decode_event, decode_factor, decode_slate, encode_factor
+
+
+def slate(**changes: object) -> bytes:
+    return pb.Slate(**{"request_id": bytes(16), **changes}).SerializeToString()
+
+
+def event(**changes: object) -> bytes:
+    return pb.Event(**{"request_id": bytes(16), "receipt_id": bytes(16), "position": 1, **changes}).SerializeToString()
+
+
+def test_a_factor_is_little_endian_float32() -> None:
+    packed = encode_factor(np.array([1.0, -2.0], dtype=np.float32))
+    assert packed == bytes.fromhex("0000803f000000c0")
+    assert decode_factor(packed).tolist() == [1.0, -2.0]
+
+
+@pytest.mark.parametrize("packed", [b"abc", b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f"])
+def test_a_factor_of_torn_or_impossible_numbers_is_corrupt(packed: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_factor(packed)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        slate(request_id=b"short"),
+        slate(deliveries=[pb.Delivery(position=2)]),
+        slate(deliveries=[pb.Delivery(position=1), pb.Delivery(position=1)]),
+        slate(deliveries=[pb.Delivery(position=i) for i in range(1, 257)]),
+        slate(context_factor=b"abc"),
+        slate(deliveries=[pb.Delivery(position=1, item_factor=b"abc")]),
+        slate(context={"empty": values_pb2.Value()}),
+    ],
+)
+def test_a_slate_that_could_not_have_been_served_is_corrupt(body: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_slate(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        event(request_id=b"short"),
+        event(receipt_id=b""),
+        event(value=float("nan")),
+        event(value=1e300),
+        event(received_at=float("inf")),
+        event(delivery=pb.Joined(item_factor=b"abc")),
+    ],
+)
+def test_an_event_that_could_not_have_been_accepted_is_corrupt(body: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_event(body)
+
+
+def test_a_bus_message_without_a_record_is_corrupt() -> None:
+    with pytest.raises(Corrupt, match="neither"):
+        decode_bus_body(b"")
