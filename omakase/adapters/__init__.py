@@ -1,0 +1,132 @@
+"""A URI picks the adapter: one table of dotted paths, imported only when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from omakase.adapters.uri import Uri
+from omakase.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from omakase.adapters.local.spool_reader import SpoolReader
+    from omakase.ports.catalogue_store import CatalogueStore
+    from omakase.ports.clock import Clock
+    from omakase.ports.context_store import ContextStore
+    from omakase.ports.delivery_log import DeliveryLog
+    from omakase.ports.delivery_store import DeliveryStore
+    from omakase.ports.event_bus import EventBus, EventLog
+    from omakase.ports.model_store import ModelStore
+    from omakase.ports.training_state import TrainingState
+    from omakase.ports.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """`module:Class`, whose `from_uri` opens it; and the extra that brings what the module imports."""
+
+    target: str
+    extra: str = ""
+
+
+_LOCAL = "omakase.adapters.local"
+
+ADAPTERS: dict[tuple[str, str], Adapter] = {
+    ("clock", "system"): Adapter(f"{_LOCAL}.clock:SystemClock"),
+    ("clock", "mapped"): Adapter(f"{_LOCAL}.clock:MappedClock"),
+    ("event bus", "sqlite"): Adapter(f"{_LOCAL}.event_log:SqliteEventLog"),
+    ("event log", "sqlite"): Adapter(f"{_LOCAL}.event_log:SqliteEventLog"),
+    ("model store", "file"): Adapter(f"{_LOCAL}.model_store:FileModelStore"),
+    ("delivery store", "sqlite"): Adapter(f"{_LOCAL}.delivery_store:SqliteDeliveryStore"),
+    ("context store", "sqlite"): Adapter(f"{_LOCAL}.context_store:SqliteContextStore"),
+    ("catalogue store", "sqlite"): Adapter(f"{_LOCAL}.catalogue_store:SqliteCatalogueStore"),
+    ("delivery log", "spool"): Adapter(f"{_LOCAL}.spool:Spool"),
+    ("spool reader", "spool"): Adapter(f"{_LOCAL}.spool_reader:SpoolReader"),
+    ("training state", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
+    ("warehouse", "duckdb"): Adapter(f"{_LOCAL}.warehouse:FileWarehouse"),
+}
+
+
+def open_clock(uri: str) -> Clock:
+    """`system:`, or `mapped:/path`, which a replay moves. Raises, as all of these: InvalidInput; Unavailable."""
+    clock: Clock = _open("clock", uri)
+    return clock
+
+
+def open_event_bus(uri: str) -> EventBus:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    bus: EventBus = _open("event bus", uri)
+    return bus
+
+
+def open_event_log(uri: str) -> EventLog:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    log: EventLog = _open("event log", uri)
+    return log
+
+
+def open_model_store(uri: str) -> ModelStore:
+    """`file:/directory`."""
+    store: ModelStore = _open("model store", uri)
+    return store
+
+
+def open_delivery_store(uri: str) -> DeliveryStore:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    store: DeliveryStore = _open("delivery store", uri)
+    return store
+
+
+def open_context_store(uri: str) -> ContextStore:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    store: ContextStore = _open("context store", uri)
+    return store
+
+
+def open_catalogue_store(uri: str) -> CatalogueStore:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    store: CatalogueStore = _open("catalogue store", uri)
+    return store
+
+
+def open_delivery_log(uri: str) -> DeliveryLog:
+    """`spool:/directory`."""
+    log: DeliveryLog = _open("delivery log", uri)
+    return log
+
+
+def open_spool_reader(uri: str) -> SpoolReader:
+    """The other end of a delivery log: `spool:/directory`."""
+    reader: SpoolReader = _open("spool reader", uri)
+    return reader
+
+
+def open_training_state(uri: str) -> TrainingState:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    state: TrainingState = _open("training state", uri)
+    return state
+
+
+def open_warehouse(uri: str) -> Warehouse:
+    """`duckdb:/directory`."""
+    warehouse: Warehouse = _open("warehouse", uri)
+    return warehouse
+
+
+def _open(port: str, text: str) -> Any:
+    uri = Uri.parse(text)
+    adapter = ADAPTERS.get((port, uri.scheme))
+    if adapter is None:
+        known = ", ".join(f"{scheme}:" for of, scheme in ADAPTERS if of == port)
+        raise InvalidInput(f"{text!r}: no {port} has the scheme {uri.scheme!r}; known: {known}")
+    module, _, name = adapter.target.partition(":")
+    try:
+        opener = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if not adapter.extra or (error.name or "").partition(".")[0] == "omakase":
+            raise
+        raise InvalidInput(
+            f"{text!r} needs {error.name}, which is not installed: pip install 'omakase[{adapter.extra}]'"
+        ) from error
+    return opener.from_uri(uri)

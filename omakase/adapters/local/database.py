@@ -1,0 +1,126 @@
+"""One SQLite file, shared by the threads of several processes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from omakase.adapters.local.files import disk_errors, locked
+from omakase.adapters.uri import Uri
+from omakase.core.errors import Corrupt, InvalidInput, OmakaseError, Unavailable
+
+Durability: TypeAlias = Literal["os", "disk"]
+
+# Primary result codes that the world or the caller can cause. Every other is a bug of ours and stays what it is.
+_ERRORS: dict[int, type[OmakaseError]] = {
+    sqlite3.SQLITE_BUSY: Unavailable,
+    sqlite3.SQLITE_LOCKED: Unavailable,
+    sqlite3.SQLITE_PROTOCOL: Unavailable,
+    sqlite3.SQLITE_FULL: Unavailable,
+    sqlite3.SQLITE_IOERR: Unavailable,
+    sqlite3.SQLITE_CANTOPEN: Unavailable,
+    sqlite3.SQLITE_READONLY: Unavailable,
+    sqlite3.SQLITE_PERM: Unavailable,
+    sqlite3.SQLITE_AUTH: Unavailable,
+    sqlite3.SQLITE_INTERRUPT: Unavailable,
+    sqlite3.SQLITE_NOLFS: Unavailable,
+    sqlite3.SQLITE_CORRUPT: Corrupt,
+    sqlite3.SQLITE_NOTADB: Corrupt,
+    sqlite3.SQLITE_FORMAT: Corrupt,
+    sqlite3.SQLITE_TOOBIG: InvalidInput,
+    sqlite3.SQLITE_CONSTRAINT: InvalidInput,
+}
+
+
+def durability_of(uri: Uri) -> Durability:
+    """The option `durability` of a `sqlite:` address; `os` where it is not given."""
+    asked = uri.options.get("durability", "os")
+    if asked == "os":
+        return "os"
+    if asked == "disk":
+        return "disk"
+    raise InvalidInput(f"{uri.text!r}: durability is 'os' or 'disk', not {asked!r}")
+
+
+class Database:
+    """A file in WAL mode with one connection that reads and one that writes.
+
+    Guarantees: what `write` committed survives the death of every process, and power loss too where durability is
+    `disk`. Readers never wait for a writer, nor see half a transaction. Safe to share between threads; not across a
+    fork. Its files are closed with the object.
+    """
+
+    def __init__(self, path: Path, schema: str, durability: Durability = "os", busy_timeout_s: float = 10.0) -> None:
+        """Open, and create what `schema` (CREATE … IF NOT EXISTS) says. Raises: Unavailable, Corrupt."""
+        with disk_errors(f"open {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite does not wait while another process switches the journal mode, so the first openers queue here.
+            with locked(path.with_name(path.name + ".lock")), _own_errors(path):
+                self._writer = _connect(path, durability, busy_timeout_s)
+                self._writer.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
+                self._reader = _connect(path, durability, busy_timeout_s)
+        self._path = path
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self.close = weakref.finalize(self, _close, self._reader, self._writer)
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """One snapshot: everything read inside is of the same moment. Raises: Unavailable, Corrupt."""
+        with self._reading, _own_errors(self._path), _transaction(self._reader, "BEGIN"):
+            yield self._reader
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, committed at the end or, after any exception, not at all. Raises: Unavailable, Corrupt."""
+        with self._writing, _own_errors(self._path), _transaction(self._writer, "BEGIN IMMEDIATE"):
+            yield self._writer
+
+
+def _connect(path: Path, durability: Durability, busy_timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # NORMAL writes the log at each commit and syncs it at checkpoints; FULL syncs at each commit.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'disk' else 'NORMAL'}")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    # Larger than the defaults of 2 MiB and 1,000 pages, so that a batch of a thousand rows fits without spilling.
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    return connection
+
+
+def _close(*connections: sqlite3.Connection) -> None:
+    for connection in connections:
+        connection.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk makes SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _own_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        own = None if code is None else _ERRORS.get(code & 0xFF)
+        if own is None:
+            raise
+        raise own(f"{path}: {error}") from error
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{error.object!r} is not text that UTF-8 can hold") from error

@@ -1,0 +1,48 @@
+"""The address of an adapter: `scheme:location?option=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from omakase.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A parsed address. A local location is a path, taken literally: nothing in it is percent-decoded."""
+
+    text: str
+    scheme: str
+    location: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Raises: InvalidInput without a scheme, or for an option without a value or named twice."""
+        scheme, colon, rest = text.partition(":")
+        if not colon or not scheme:
+            raise InvalidInput(f"{text!r} is no address: write scheme:location, for example sqlite:/data/bus.db")
+        location, _, query = rest.partition("?")
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+        except ValueError as error:
+            raise InvalidInput(f"{text!r}: write options as ?name=value&name=value") from error
+        options = dict(pairs)
+        if len(options) < len(pairs):
+            raise InvalidInput(f"{text!r}: an option is named twice")
+        return cls(text, scheme, location, options)
+
+    def path(self, *known_options: str) -> Path:
+        """The location as an absolute path. Raises: InvalidInput for a relative one and for options not known."""
+        for option in self.options.keys() - set(known_options):
+            near = get_close_matches(option, known_options, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known_options) or 'none'}"
+            raise InvalidInput(f"{self.text!r}: unknown option {option!r}{hint}")
+        path = Path(self.location)
+        if not path.is_absolute():
+            raise InvalidInput(f"{self.text!r}: the path must be absolute, such as {self.scheme}:/data/…")
+        return path
