@@ -1,0 +1,52 @@
+"""`omakase events stats`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from omakase.accounts import read_account
+from omakase.cli.options import AsJson, DataDir
+from omakase.core.accounting import Account
+from omakase.supervisor import Deployment
+
+app = typer.Typer(help="What became of every delivery and event.", no_args_is_help=True)
+
+
+@app.callback()
+def _events() -> None:
+    """Keep `stats` a command of its own."""
+
+
+@app.command()
+def stats(data_dir: DataDir, as_json: AsJson = False) -> None:
+    """The accounting: every delivery and every event ends in exactly one state, or is still open.
+
+    While events stream in, the trainer lags behind tracking by a moment. Exit code 1 if something does not balance.
+
+    Example: `omakase events stats --data-dir data`
+    """
+    account = read_account(Deployment(data_dir, data_dir))
+    if as_json:
+        print(json.dumps({**asdict(account), "faults": account.faults()}, indent=2))
+    else:
+        Console().print(account_table(account))
+        for fault in account.faults():
+            Console().print(f"not balanced: {fault}", style="bold red")
+    raise typer.Exit(1 if account.faults() else 0)
+
+
+def account_table(account: Account) -> Table:
+    """The account, a row per state."""
+    table = Table("", "deliveries", "events", title="Accounting")
+    names = list(dict.fromkeys([*account.deliveries.ends, *account.events.ends]))
+    table.add_row("taken by tracking", str(account.recorded), str(account.accepted))
+    for name in names:
+        table.add_row(f"  {name}", *(str(side.ends.get(name, "")) for side in (account.deliveries, account.events)))
+    table.add_row("  open", str(account.deliveries.open), str(account.events.open))
+    table.add_row("  waiting for their delivery", "", str(account.parked))
+    return table

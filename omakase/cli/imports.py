@@ -1,0 +1,112 @@
+"""`omakase items import` and `omakase contexts import`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from omakase.adapters import open_catalogue_store, open_context_store
+from omakase.cli.options import DataDir
+from omakase.core.catalogue import Item
+from omakase.core.errors import InvalidInput
+from omakase.core.ids import Keyring, Pseudonym
+from omakase.core.values import Facts, facts_of
+from omakase.keys import create_keys, load_keys
+from omakase.supervisor import Deployment
+
+items = typer.Typer(help="The items that can be shown.", no_args_is_help=True)
+contexts = typer.Typer(help="What is known of people before they ask.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="One JSON object a line.", exists=True, dir_okay=False)]
+Parsed = TypeVar("Parsed")
+
+
+@items.command("import")
+def import_items(file: File, data_dir: DataDir) -> None:
+    """Add or replace items: `item_id`, and optionally `metadata`, `value`, `in_stock`, `hidden`.
+
+    All lines or none. A running service shows the change within seconds.
+
+    Example: `omakase items import examples/items.ndjson --data-dir data`
+    """
+    parsed = _parse(file, _item)
+    generation = open_catalogue_store(Deployment(file, data_dir).uris.catalogue).put(parsed)
+    Console().print(f"{len(parsed)} items imported, catalogue generation {generation}")
+
+
+@contexts.command("import")
+def import_contexts(file: File, data_dir: DataDir) -> None:
+    """Replace what is known of people: `user_id` and `context`, an object of facts. Ids are stored as pseudonyms only.
+
+    All lines or none.
+
+    Example: `omakase contexts import examples/contexts.ndjson --data-dir data`
+    """
+    deployment = Deployment(file, data_dir)
+    if not deployment.keys.exists():
+        create_keys(deployment.keys)
+    keyring = load_keys(deployment.keys)
+    parsed = _parse(file, lambda entry: _context(entry, keyring))
+    count = open_context_store(deployment.uris.contexts).put(parsed)
+    Console().print(f"{count} contexts imported")
+
+
+def _parse(file: Path, read: Callable[[dict[str, object]], Parsed]) -> list[Parsed]:
+    """Every line, or InvalidInput that names the first that does not fit and what is wrong with it."""
+    return [
+        _line(file, number, line, read)
+        for number, line in track(list(_lines(file)), description=f"Reading {file.name}", transient=True)
+    ]
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is not UTF-8: {error}") from None
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _line(file: Path, number: int, line: str, read: Callable[[dict[str, object]], Parsed]) -> Parsed:
+    try:
+        entry = json.loads(line)
+        if not isinstance(entry, dict):
+            raise InvalidInput("a line must be one JSON object")
+        return read(entry)
+    except (ValueError, InvalidInput) as error:
+        raise InvalidInput(f"{file}:{number}: {error}") from None
+
+
+def _item(entry: dict[str, object]) -> Item:
+    unknown = entry.keys() - {"item_id", "metadata", "value", "in_stock", "hidden"}
+    if unknown:
+        raise InvalidInput(f"unknown keys {sorted(unknown)}; facts about an item go into `metadata`")
+    metadata, value = entry.get("metadata", {}), entry.get("value")
+    flags = {name: entry[name] for name in ("in_stock", "hidden") if name in entry}
+    if not isinstance(entry.get("item_id"), str):
+        raise InvalidInput("`item_id` must be text")
+    if not isinstance(metadata, dict):
+        raise InvalidInput("`metadata` must be an object")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise InvalidInput("`value` must be a number or left out")
+    if not all(isinstance(flag, bool) for flag in flags.values()):
+        raise InvalidInput("`in_stock` and `hidden` must be true or false")
+    return Item(str(entry["item_id"]), facts_of(metadata), None if value is None else float(value), **flags)  # type: ignore[arg-type]
+
+
+def _context(entry: dict[str, object], keyring: Keyring) -> tuple[Pseudonym, Facts]:
+    unknown = entry.keys() - {"user_id", "context"}
+    if unknown:
+        raise InvalidInput(f"unknown keys {sorted(unknown)}; facts about a person go into `context`")
+    user_id, facts = entry.get("user_id"), entry.get("context")
+    if not isinstance(user_id, str) or not 1 <= len(user_id) <= 256:
+        raise InvalidInput("`user_id` must be text of 1 to 256 characters")
+    if not isinstance(facts, dict):
+        raise InvalidInput("`context` must be an object")
+    return keyring.pseudonym("user", user_id), facts_of(facts)

@@ -1,0 +1,48 @@
+"""`omakase up`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from omakase.cli.options import Config, DataDir
+from omakase.cli.signals import until_stopped
+from omakase.logs import set_up
+from omakase.supervisor import Deployment, Supervisor
+
+
+def up(
+    config: Config,
+    data_dir: DataDir,
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes any.", min=0, max=65535)] = 8080,
+    tracking_port: Annotated[int, typer.Option(help="Port of tracking; 0 takes any.", min=0, max=65535)] = 8081,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    durability: Annotated[
+        str, typer.Option(help="What a 202 survives: `os` the death of every process, `disk` power loss too.")
+    ] = "os",
+) -> None:
+    """Run the whole service on this machine until Ctrl-C or SIGTERM.
+
+    Example: `omakase up --config examples/storefront.yaml --data-dir data`
+    """
+    set_up("omakase", "INFO")
+    if durability not in ("os", "disk"):
+        raise typer.BadParameter("use os or disk", param_hint="--durability")
+    deployment = Deployment(config, data_dir, port, tracking_port, host, durability=durability)  # type: ignore[arg-type]
+    console = Console(soft_wrap=True, highlight=False)
+    with until_stopped() as stopping, Supervisor(deployment) as supervisor:
+        supervisor.wait_ready(timeout_s=60)
+        console.print(
+            f"omakase is ready: recommendations at {supervisor.gateway_url}, events at {supervisor.tracking_url}, "
+            f"logs in {deployment.root / 'logs'}"
+        )
+        _wait(stopping)
+        console.print("draining…")
+
+
+def _wait(stopping: threading.Event) -> None:
+    while not stopping.wait(1.0):
+        pass

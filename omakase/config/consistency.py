@@ -1,0 +1,158 @@
+"""What spans several fields: names that must exist elsewhere, sums, orders.
+
+Checked on the document and not on a `Product`, so that these faults are found together with those of single fields:
+a person mends a file once, not once per kind of fault. What is of the wrong shape is passed over here; the schema
+complains of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import get_args
+
+from pydantic import ValidationError
+
+from omakase.config.document import Fault, Node, shorten
+from omakase.config.schema import (
+    BUILT_IN_EVENT_TYPES,
+    MAX_DIMENSIONS,
+    Features,
+    Learning,
+    Placement,
+    PolicyConfig,
+    Product,
+    Section,
+    Variant,
+)
+from omakase.config.suggestion import suggest
+
+ALL_PEOPLE = 10_000
+_LEARNING_POLICIES = frozenset(
+    tag
+    for policy in get_args(get_args(PolicyConfig)[0])
+    for tag in get_args(policy.model_fields["type"].annotation)
+    if policy(type=tag).compile().needs_model
+)
+
+
+def faults_of(root: Node) -> Iterator[Fault]:
+    """Everything that does not fit together."""
+    for placement in root.entries("placements").values():
+        yield from _shares(placement)
+        yield from _limits(placement)
+        yield from _event_types(placement, root)
+        for variant in placement.entries("variants").values():
+            yield from _variant(variant, root)
+    for features in root.entries("features").values():
+        yield from _repeated_features(features)
+    for model in root.entries("models").values():
+        yield from _model(model, root)
+    yield from _durations(root.find("learning"))
+
+
+def _shares(placement: Node) -> Iterator[Fault]:
+    shares = [variant.find("share") for variant in placement.entries("variants").values()]
+    numbers = [share.plain for share in shares if share]
+    if not shares or len(numbers) < len(shares) or not all(_is_whole(number) for number in numbers):
+        return
+    total = sum(number for number in numbers if isinstance(number, int))
+    if total != ALL_PEOPLE:
+        variants = placement.children["variants"]
+        message = f"the shares sum to {total}; they must sum to {ALL_PEOPLE}, which is everybody"
+        yield Fault(variants.line, variants.path, message)
+
+
+def _limits(placement: Node) -> Iterator[Fault]:
+    slots, most = _number(placement, Placement, "slots"), _number(placement, Placement, "max_limit")
+    if slots is not None and most is not None and slots > most:
+        line = (placement.find("slots") or placement.find("max_limit") or placement).line
+        yield Fault(line, (*placement.path, "slots"), f"{slots:g} is more than max_limit, which is {most:g}")
+
+
+def _event_types(placement: Node, root: Node) -> Iterator[Fault]:
+    known = BUILT_IN_EVENT_TYPES | {kind.plain for kind in root.elements("event_types") if isinstance(kind.plain, str)}
+    for kind, node in placement.entries("rewards").items():
+        if kind not in known:
+            yield Fault(node.line, node.path, f"unknown event type (event_types lists new ones){suggest(kind, known)}")
+
+
+def _variant(variant: Node, root: Node) -> Iterator[Fault]:
+    yield from _unknown(variant, "policy", root.entries("policies"), "policies")
+    yield from _unknown(variant, "model", root.entries("models"), "models")
+    recommenders = root.entries("recommenders") or Product.model_fields["recommenders"].default
+    yield from _unknown(variant, "recommender", recommenders, "recommenders")
+    if variant.find("recommender") is None and Variant.model_fields["recommender"].default not in recommenders:
+        yield Fault(variant.line, (*variant.path, "recommender"), f"is missing{suggest('main', recommenders)}")
+    policy, model = variant.text("policy"), variant.find("model")
+    definition = root.find("policies", policy) if policy else None
+    if definition and definition.text("type") in _LEARNING_POLICIES and (model is None or model.plain is None):
+        message = f"is missing: policy {policy} ranks by a model{suggest('', root.entries('models'))}"
+        yield Fault(variant.line, (*variant.path, "model"), message)
+
+
+def _model(model: Node, root: Node) -> Iterator[Fault]:
+    yield from _unknown(model, "features", root.entries("features"), "features")
+    name = model.text("features")
+    features = root.find("features", name) if name else None
+    if features is None:
+        return
+    try:
+        d = _dimensions(features)
+    except ValidationError:
+        return
+    if d > MAX_DIMENSIONS:
+        message = (
+            f"{name} makes d = (1 + item) × (1 + context) = {d} dimensions, of which d² numbers are kept and "
+            f"factored; at most {MAX_DIMENSIONS}: use fewer or narrower features"
+        )
+        yield Fault(model.children["features"].line, (*model.path, "features"), message)
+
+
+def _dimensions(features: Node) -> int:
+    """d of a section. Raises: ValidationError if it is not one. Repeated names are another fault, and count here."""
+    section = Features.model_validate(features.plain)
+    item = sum(feature.compile().width for feature in section.item)
+    return (1 + item) * (1 + sum(feature.compile().width for feature in section.context))
+
+
+def _repeated_features(features: Node) -> Iterator[Fault]:
+    for side in ("item", "context"):
+        count: Counter[str] = Counter()
+        for feature in features.elements(side):
+            name = feature.text("name")
+            if name is None:
+                continue
+            count[name] += 1
+            if count[name] == 2:
+                line = feature.children["name"].line
+                message = f"{shorten(repr(name))} is named twice among the {side} features"
+                yield Fault(line, (*feature.path, "name"), message)
+
+
+def _durations(learning: Node | None) -> Iterator[Fault]:
+    if learning is None:
+        return
+    for shorter, longer in (("session_gap_s", "session_max_s"), ("session_max_s", "reward_window_s")):
+        a, b = _number(learning, Learning, shorter), _number(learning, Learning, longer)
+        if a is not None and b is not None and a > b:
+            line = (learning.find(shorter) or learning.find(longer) or learning).line
+            yield Fault(line, (*learning.path, shorter), f"{a:g} is longer than {longer}, which is {b:g}")
+
+
+def _unknown(owner: Node, key: str, known: Collection[str], section: str) -> Iterator[Fault]:
+    node = owner.find(key)
+    if node is not None and isinstance(node.plain, str) and node.plain not in known:
+        tail = suggest(node.plain, known) if known else f": {section} is empty"
+        yield Fault(node.line, node.path, f"nothing in {section} is named {shorten(repr(node.plain))}{tail}")
+
+
+def _number(owner: Node, section: type[Section], key: str) -> float | None:
+    """The number written, or the default; None if something else was written."""
+    node = owner.find(key)
+    value = node.plain if node else section.model_fields[key].default
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,59 @@
+"""From a file to a `Product`, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from omakase.config import consistency, validation
+from omakase.config.document import MAX_CHARACTERS, read
+from omakase.config.schema import Product
+from omakase.core.errors import InvalidConfig
+
+
+def load_product(path: Path) -> Product:
+    """Read and validate a configuration file.
+
+    Raises: InvalidConfig with every fault, each as `file:line: path.to.key: what is wrong; did you mean 'x'?`.
+    """
+    return parse_product(read_text(path), str(path))
+
+
+def parse_product(text: str, source: str = "configuration") -> Product:
+    """Validate a configuration; `source` names it in messages.
+
+    Raises: InvalidConfig with every fault; nothing else, whatever the text.
+    """
+    try:
+        root, faults = read(text)
+    except InvalidConfig as error:
+        raise InvalidConfig([f"{source}:{fault}" for fault in error.faults]) from None
+    if root.plain is None and not faults:
+        raise InvalidConfig([f"{source}:1: is empty: it needs at least placements and policies"])
+    product = None
+    try:
+        product = Product.model_validate(root.plain)
+    except ValidationError as error:
+        faults += validation.faults_of(error, root, Product)
+    faults += consistency.faults_of(root)
+    if product is None or faults:
+        ordered = sorted(set(faults), key=lambda fault: (fault.line, str(fault)))
+        raise InvalidConfig([f"{source}:{fault}" for fault in ordered])
+    return product
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration or key file. Raises: InvalidConfig if there is none, or none that could be one."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(4 * MAX_CHARACTERS + 1)
+    except OSError as error:
+        raise InvalidConfig([f"{path}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        raise InvalidConfig([f"{str(path)!r} is not a path"]) from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InvalidConfig([f"{path}:{line}: is not UTF-8 text"]) from None

@@ -1,0 +1,166 @@
+"""HTTP at the edge: one way to fail, one way to start, drain and stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from omakase.core.errors import Conflict, InvalidInput, NotFound, OmakaseError, Overloaded, Unavailable
+from omakase.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+# Which status each error of the core has at this edge; the first match counts.
+STATUS: tuple[tuple[type[OmakaseError], HTTPStatus], ...] = (
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Conflict, HTTPStatus.CONFLICT),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (OmakaseError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, retry_after_s: float = 0) -> Response:
+    """An error as RFC 9457 puts it. It never echoes the input: that may hold personal data, or no valid JSON."""
+    body: dict[str, object] = {"title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
+    if errors:
+        body["errors"] = errors
+    headers = {"Retry-After": str(max(1, round(retry_after_s)))} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return Response(json.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> None:
+    """Give an app its error answers, its body limit, and `/livez`, `/readyz` and `/metrics`."""
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(OmakaseError, _on_omakase_error)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+
+    @app.get("/livez", tags=["operations"], summary="The loop turns")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["operations"], summary="Ready to serve, and nobody is draining", responses={503: {}})
+    async def readyz() -> Response:
+        if is_ready():
+            return Response('{"status":"ready"}', media_type="application/json")
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting or draining", retry_after_s=1)
+
+    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class BodyLimit:
+    """Refuses a body above `max_bytes` with 413: by its announced length, else as soon as it has grown so far."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            too_large = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._explain())
+            await too_large(scope, receive, send)
+            return
+        await self._app(scope, self._counting(receive), send)
+
+    def _counting(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._explain())
+            return message
+
+        return counted
+
+    def _explain(self) -> str:
+        return f"the body is larger than {self._max_bytes} bytes: send less at a time"
+
+
+async def serve(app: FastAPI, settings: HttpSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight within `drain_s`.
+
+    The app's lifespan starts and stops what belongs to it. With `http_fd` the listening socket is the supervisor's,
+    so that connections made while this process is away wait instead of failing.
+    """
+    # uvicorn stops for a signal and then raises it again; without this the process would die of it, exit code -15.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        backlog=2048,
+    )
+    await uvicorn.Server(config).serve(sockets=[listening_socket(settings)])
+
+
+def _exit(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def listening_socket(settings: HttpSettings) -> socket.socket:
+    """The inherited socket, or a new one at `http_address`."""
+    if settings.http_fd is not None:
+        return socket.socket(fileno=settings.http_fd)
+    host, _, port = settings.http_address.rpartition(":")
+    return listen(host, int(port))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that a child may inherit. Raises: Unavailable if the port is taken."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host.strip("[]"), port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    sock.listen(2048)
+    sock.set_inheritable(True)
+    return sock
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        {"field": ".".join(str(part) for part in fault["loc"] if part != "body"), "message": str(fault["msg"])}
+        for fault in error.errors()
+    ]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not fit; see errors", faults)
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(error.status_code, str(error.detail), retry_after_s=1)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_omakase_error(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request failed: %s", error)
+    return problem(status, str(error), retry_after_s=error.retry_after_s if isinstance(error, Overloaded) else 1)

@@ -1,0 +1,68 @@
+"""gRPC between the services: one table of errors, health and reflection on every server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from omakase.core.errors import Corrupt, InvalidInput, NotFound, OmakaseError, Unavailable
+
+Code = grpc.StatusCode
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+# How an error of the core crosses the wire, and what it becomes on the other side.
+CODES: tuple[tuple[type[OmakaseError], grpc.StatusCode], ...] = (
+    (NotFound, Code.FAILED_PRECONDITION),
+    (InvalidInput, Code.INVALID_ARGUMENT),
+    (Corrupt, Code.INVALID_ARGUMENT),
+    (Unavailable, Code.UNAVAILABLE),
+    (OmakaseError, Code.INTERNAL),
+)
+
+
+class Health:
+    """A server's health, which tells the truth: NOT_SERVING until `serving` is called and again once it drains."""
+
+    def __init__(self) -> None:
+        self._servicer = health_aio.HealthServicer()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    async def set(self, *, is_serving: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        await self._servicer.set("", states.SERVING if is_serving else states.NOT_SERVING)
+
+
+def new_server(services: Sequence[str], health: Health, max_message_bytes: int = 16 << 20) -> grpc.aio.Server:
+    """A server with health and reflection for `services` (full protobuf names)."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_message_bytes), ("grpc.so_reuseport", 0)])
+    health.add_to(server)
+    reflection.enable_server_reflection((*services, reflection.SERVICE_NAME, "grpc.health.v1.Health"), server)
+    return server
+
+
+async def answering(context: grpc.aio.ServicerContext[Request, Reply], work: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Run a handler; an error of the core ends the call with its code and its message."""
+    try:
+        return await work()
+    except OmakaseError as error:
+        code = next(code for kind, code in CODES if isinstance(error, kind))
+        await context.abort(code, str(error))
+        raise AssertionError("abort does not return") from error
+
+
+def error_of(call: grpc.RpcError) -> OmakaseError:
+    """The error of the core that a failed call stands for: InvalidInput, NotFound or Unavailable."""
+    code, details = call.code(), call.details()
+    if code is Code.INVALID_ARGUMENT:
+        return InvalidInput(details)
+    if code is Code.FAILED_PRECONDITION:
+        return NotFound(details)
+    return Unavailable(f"{code.name}: {details}")

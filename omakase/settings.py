@@ -1,0 +1,120 @@
+"""What a deployment tells each service, by environment variables named OMAKASE_*: one class per service.
+
+Nothing else reads the environment. A field `bus` is the variable OMAKASE_BUS; an unknown OMAKASE_ variable is refused,
+for a typo must not become a default. URIs pick the adapters, see `omakase.adapters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from omakase.core.errors import InvalidConfig
+
+PREFIX = "OMAKASE_"
+
+
+class Settings(BaseModel):
+    """Fields every service has. Units: as each name says; times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: str = Field(description="path of the product's configuration")
+    keys: str = Field(description="path of the keys")
+    clock: str = Field(default="system:", description="system: or mapped:/path, which a replay moves")
+    log_level: str = "INFO"
+    lifeline_fd: int | None = Field(default=None, description="a pipe that closes when the supervisor dies")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read this service's variables. Raises: InvalidConfig naming every fault and the nearest known variable."""
+        given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+        known = {PREFIX + field.upper(): field for field in cls.model_fields}
+        faults = []
+        for name in given.keys() - known.keys():
+            near = get_close_matches(name, known, n=1)
+            faults.append(f"{name}: unknown variable" + (f", did you mean {near[0]}?" if near else ""))
+        try:
+            settings = cls.model_validate({known[name]: value for name, value in given.items() if name in known})
+        except ValidationError as error:
+            faults += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"]]
+        if faults:
+            raise InvalidConfig(sorted(faults))
+        return settings
+
+    def to_environ(self) -> dict[str, str]:
+        """The variables that give these settings to a child process."""
+        return {PREFIX + name.upper(): str(value) for name, value in self.model_dump(exclude_none=True).items()}
+
+
+class HttpSettings(Settings):
+    """A service with an HTTP port. `http_fd` is a listening socket inherited from the supervisor."""
+
+    http_address: str = "127.0.0.1:0"
+    http_fd: int | None = None
+    drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_000_000
+
+
+class GatewaySettings(HttpSettings):
+    """The gateway: HTTP in, gRPC out."""
+
+    catalogue: str
+    models: str = Field(description="where popularity snapshots come from")
+    spool: str = Field(description="directory of the delivery spool")
+    tracking: str = Field(description="gRPC target of tracking")
+    recommenders: str = Field(
+        default="{}", description="JSON: recommender name to gRPC target, over the configuration's"
+    )
+
+
+class RecommenderSettings(Settings):
+    """A recommender: gRPC in."""
+
+    name: str = "main"
+    grpc_address: str
+    catalogue: str
+    models: str
+    contexts: str
+    spool: str
+    tracking: str
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+
+
+class TrackingSettings(HttpSettings):
+    """Tracking: HTTP and gRPC in, bus out."""
+
+    grpc_address: str
+    bus: str
+    deliveries: str
+    orphan_wait_s: Annotated[float, Field(gt=0)] = 3600.0
+    sweep_s: Annotated[float, Field(gt=0, le=60)] = 0.25
+    max_events: Annotated[int, Field(ge=1)] = 1000
+    max_queued_events: Annotated[int, Field(ge=1)] = 50_000
+
+
+class TrainerSettings(Settings):
+    """The bounded trainer."""
+
+    bus: str
+    models: str
+    warehouse: str
+    state: str = Field(description="path of the trainer's own SQLite database")
+    tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    max_messages: Annotated[int, Field(ge=1)] = 50_000
+    shard: str = "embedded"
+
+
+class BatchSettings(Settings):
+    """The scheduler of batch jobs, and the jobs."""
+
+    bus: str
+    models: str
+    warehouse: str
+    state: str = Field(description="directory of the jobs' own state")
+    load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    hourly_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0

@@ -1,0 +1,113 @@
+"""One supervised process: started, started again when it dies, asked to stop, and in the end made to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_STEADY_S = 10.0
+_LOG_BYTES = 10 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. `is_ready` asks from outside; `fds` stay open in the process."""
+
+    name: str
+    module: str
+    environ: Mapping[str, str]
+    fds: Sequence[int] = ()
+    is_ready: Callable[[], bool] = lambda: True
+    arguments: Sequence[str] = ()
+
+
+class Child:
+    """A program and the process that runs it now. Its standard error goes to `logs/<name>.log`."""
+
+    def __init__(self, program: Program, logs: Path) -> None:
+        self.program = program
+        self.restarts = 0
+        self._log_path = logs / f"{program.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._pause_s = _FIRST_PAUSE_S
+        self._restart_at: float | None = None
+        self._is_wanted = False
+
+    @property
+    def pid(self) -> int:
+        """Raises: ProcessLookupError while it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            raise ProcessLookupError(f"{self.program.name} does not run at the moment")
+        return self._process.pid
+
+    def start(self) -> None:
+        self._is_wanted = True
+        self._spawn()
+
+    def run_once(self) -> None:
+        """Run to the end. Raises: ChildProcessError with the end of its log."""
+        self._spawn()
+        assert self._process is not None
+        if self._process.wait() != 0:
+            raise ChildProcessError(f"{self.program.name} ended with {self._process.returncode}:\n{self.log_tail()}")
+
+    def keep(self) -> None:
+        """Start the process again if it died, later each time it dies young. Call often."""
+        if not self._is_wanted or self._process is None or self._process.poll() is None:
+            return
+        now = time.monotonic()
+        if self._restart_at is None:
+            if now - self._started_at > _STEADY_S:
+                self._pause_s = _FIRST_PAUSE_S
+            log.warning("%s ended with %s, starting it again", self.program.name, self._process.returncode)
+            self._restart_at = now + self._pause_s
+            self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        elif now >= self._restart_at:
+            self.restarts += 1
+            self._spawn()
+
+    def stop(self, grace_s: float) -> None:
+        """SIGTERM, wait for `grace_s`, SIGKILL. Does nothing if it does not run."""
+        self._is_wanted = False
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            log.error("%s did not stop within %g s and was killed", self.program.name, grace_s)
+            self._process.kill()
+            self._process.wait()
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The end of what it wrote."""
+        return "\n".join(self._log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    def _spawn(self) -> None:
+        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES:
+            self._log_path.replace(self._log_path.with_suffix(".old.log"))
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OMAKASE_")}
+        with self._log_path.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.program.module, *self.program.arguments],
+                env={**inherited, "OPENBLAS_NUM_THREADS": "1", **self.program.environ},
+                pass_fds=self.program.fds,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops them in order
+            )
+        self._started_at = time.monotonic()
+        self._restart_at = None

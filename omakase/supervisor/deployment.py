@@ -1,0 +1,146 @@
+"""One data directory and what lies where in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from omakase.config.schema import Product
+from omakase.settings import BatchSettings, GatewaySettings, RecommenderSettings, TrackingSettings, TrainerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Uris:
+    """Where each port of a deployment is found."""
+
+    clock: str
+    bus: str
+    deliveries: str
+    contexts: str
+    catalogue: str
+    models: str
+    warehouse: str
+    training: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """An Omakase on one machine.
+
+    Ports of 0 mean any that is free. `durability` os survives the death of every process, disk also power loss.
+    `tuning` holds further settings by service, such as `{"tracking": {"orphan_wait_s": 5}}`.
+    """
+
+    config: Path
+    data_dir: Path
+    http_port: int = 0
+    tracking_port: int = 0
+    host: str = "127.0.0.1"
+    clock_uri: str = "system:"
+    durability: Literal["os", "disk"] = "os"
+    tuning: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return self.data_dir.absolute()
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys.yaml"
+
+    @property
+    def uris(self) -> Uris:
+        def sqlite(name: str) -> str:
+            return f"sqlite:{self.root / name}.db?durability={self.durability}"
+
+        return Uris(
+            clock=self.clock_uri,
+            bus=sqlite("bus"),
+            deliveries=sqlite("deliveries"),
+            contexts=sqlite("contexts"),
+            catalogue=sqlite("catalogue"),
+            models=f"file:{self.root / 'models'}",
+            warehouse=f"duckdb:{self.root / 'warehouse'}",
+            training=sqlite("training"),
+        )
+
+    def spool(self, service: str) -> str:
+        return f"spool:{self.root / 'spool' / service}"
+
+    def gateway(
+        self, recommenders: Mapping[str, str], tracking: str, http_fd: int, lifeline_fd: int
+    ) -> GatewaySettings:
+        uris = self.uris
+        return GatewaySettings.model_validate(
+            {
+                **self._common(lifeline_fd, "gateway"),
+                "http_fd": http_fd,
+                "catalogue": uris.catalogue,
+                "models": uris.models,
+                "spool": self.spool("gateway"),
+                "tracking": tracking,
+                "recommenders": json.dumps(dict(recommenders)),
+            }
+        )
+
+    def recommender(self, name: str, address: str, tracking: str, lifeline_fd: int) -> RecommenderSettings:
+        uris = self.uris
+        return RecommenderSettings.model_validate(
+            {
+                **self._common(lifeline_fd, "recommender"),
+                "name": name,
+                "grpc_address": address,
+                "catalogue": uris.catalogue,
+                "models": uris.models,
+                "contexts": uris.contexts,
+                "spool": self.spool(f"recommender-{name}"),
+                "tracking": tracking,
+            }
+        )
+
+    def tracking(self, address: str, http_fd: int | None, lifeline_fd: int | None) -> TrackingSettings:
+        uris = self.uris
+        return TrackingSettings.model_validate(
+            {
+                **self._common(lifeline_fd, "tracking"),
+                "http_fd": http_fd,
+                "grpc_address": address,
+                "bus": uris.bus,
+                "deliveries": uris.deliveries,
+            }
+        )
+
+    def trainer(self, lifeline_fd: int | None) -> TrainerSettings:
+        uris = self.uris
+        return TrainerSettings.model_validate(
+            {
+                **self._common(lifeline_fd, "trainer"),
+                "bus": uris.bus,
+                "models": uris.models,
+                "warehouse": uris.warehouse,
+                "state": uris.training,
+            }
+        )
+
+    def batch(self, lifeline_fd: int | None) -> BatchSettings:
+        uris = self.uris
+        return BatchSettings.model_validate(
+            {
+                **self._common(lifeline_fd, "batch"),
+                "bus": uris.bus,
+                "models": uris.models,
+                "warehouse": uris.warehouse,
+                "state": str(self.root / "batch"),
+            }
+        )
+
+    def local_recommenders(self, product: Product) -> list[str]:
+        """The recommenders that run here: those the configuration gives no target."""
+        return [name for name, recommender in product.recommenders.items() if recommender.target is None]
+
+    def _common(self, lifeline_fd: int | None, service: str) -> dict[str, object]:
+        common = {"config": str(self.config.absolute()), "keys": str(self.keys), "clock": self.clock_uri}
+        return {**common, "lifeline_fd": lifeline_fd, **self.tuning.get(service, {})}

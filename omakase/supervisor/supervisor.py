@@ -1,0 +1,206 @@
+"""Gateway, recommenders, tracking, trainer and batch jobs as processes over one data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from omakase.adapters import open_event_log
+from omakase.config import load_product
+from omakase.core.errors import Unavailable
+from omakase.keys import create_keys
+from omakase.serving.http import listen
+from omakase.settings import Settings
+from omakase.supervisor.child import Child, Program
+from omakase.supervisor.deployment import Deployment
+
+log = logging.getLogger(__name__)
+
+# Who reads the bus. They are known from the start, so that nothing is trimmed before each of them has read it.
+CONSUMERS = ("trainer", "warehouse")
+_GRACE_S = 15.0
+_WATCH_S = 0.05
+
+
+class Supervisor:
+    """Runs a deployment; a context manager.
+
+    It owns the listening sockets, so that connections made while a process is away wait for the next one. When it
+    dies itself, its processes notice by a pipe and stop. Each process may die at any time: it is started again.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        """Raises: InvalidConfig; Unavailable if a port or the data directory is taken."""
+        self.deployment = deployment
+        self.product = load_product(deployment.config)
+        root = deployment.root
+        (root / "logs").mkdir(parents=True, exist_ok=True)
+        (root / "batch").mkdir(exist_ok=True)
+        self._lock = _lock(root)
+        if not deployment.keys.exists():
+            create_keys(deployment.keys)
+        bus = open_event_log(deployment.uris.bus)
+        for consumer in CONSUMERS:
+            bus.acknowledge(consumer, 0)
+        self._runtime = Path(tempfile.mkdtemp(prefix="omakase-"))
+        self._http = listen(deployment.host, deployment.http_port)
+        self._tracking = listen(deployment.host, deployment.tracking_port)
+        self._lifeline, self._lifeline_end = os.pipe()
+        self._children = {program.name: Child(program, root / "logs") for program in self._programs()}
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def __enter__(self) -> Self:
+        for child in self._children.values():
+            child.start()
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def gateway_url(self) -> str:
+        return _url(self._http.getsockname())
+
+    @property
+    def tracking_url(self) -> str:
+        return _url(self._tracking.getsockname())
+
+    @property
+    def processes(self) -> dict[str, Child]:
+        return self._children
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return when every process serves. Raises: Unavailable, with the end of the log of one that does not."""
+        pause = threading.Event()
+        for _ in range(int(timeout_s / _WATCH_S)):
+            waiting = [child for child in self._children.values() if not child.program.is_ready()]
+            if not waiting:
+                return
+            pause.wait(_WATCH_S)
+        name = waiting[0].program.name
+        raise Unavailable(f"{name} is not ready after {timeout_s:g} s; its log ends with:\n{waiting[0].log_tail()}")
+
+    def stop(self) -> None:
+        """Stop in the order of the data's way, each process with time to finish. What is open goes on at the next start."""
+        self._stopping.set()
+        self._watcher.join()
+        for child in self._children.values():
+            child.stop(_GRACE_S)
+        for sock in (self._http, self._tracking):
+            sock.close()
+        for fd in (self._lifeline, self._lifeline_end):
+            with suppress(OSError):
+                os.close(fd)
+        shutil.rmtree(self._runtime, ignore_errors=True)
+        self._lock.close()
+
+    def drain(self) -> None:
+        """Stop taking requests and bring everything to its end: parked events, open sessions, reward windows.
+
+        For the end of a run: what comes for these deliveries later finds their windows closed.
+        Raises: ChildProcessError if a step fails; nothing is lost then.
+        """
+        self._stopping.set()
+        self._watcher.join()
+        for child in self._children.values():
+            child.stop(_GRACE_S)
+        deployment, logs = self.deployment, self.deployment.root / "logs"
+        steps: tuple[tuple[str, Settings], ...] = (
+            ("tracking", deployment.tracking(self._address("tracking"), None, None)),
+            ("dataflow", deployment.trainer(None)),
+            ("batch", deployment.batch(None)),
+        )
+        for module, settings in steps:
+            Child(Program(f"drain-{module}", module, settings.to_environ(), arguments=["--drain"]), logs).run_once()
+
+    def _programs(self) -> list[Program]:
+        """In the order of the data's way: that is the order in which they stop."""
+        deployment, tracking, line = self.deployment, self._address("tracking"), self._lifeline
+        local = {name: self._address(f"recommender-{name}") for name in deployment.local_recommenders(self.product)}
+        http_fd, tracking_fd = self._http.fileno(), self._tracking.fileno()
+        gateway = deployment.gateway(local, tracking, http_fd, line)
+        return [
+            _program("gateway", "gateway", gateway, (http_fd, line), lambda: _serves(self.gateway_url)),
+            *(
+                _program(
+                    f"recommender-{name}",
+                    "recommender",
+                    deployment.recommender(name, address, tracking, line),
+                    (line,),
+                    partial(_answers, address),
+                )
+                for name, address in local.items()
+            ),
+            _program(
+                "tracking",
+                "tracking",
+                deployment.tracking(tracking, tracking_fd, line),
+                (tracking_fd, line),
+                lambda: _serves(self.tracking_url) and _answers(tracking),
+            ),
+            _program("trainer", "dataflow", deployment.trainer(line), (line,)),
+            _program("batch", "batch", deployment.batch(line), (line,)),
+        ]
+
+    def _address(self, name: str) -> str:
+        return f"unix:{self._runtime / name}.sock"
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_WATCH_S):
+            for child in self._children.values():
+                child.keep()
+
+
+def _program(
+    name: str, module: str, settings: Settings, fds: Sequence[int], is_ready: Callable[[], bool] = lambda: True
+) -> Program:
+    return Program(name, module, settings.to_environ(), fds, is_ready)
+
+
+def _lock(root: Path) -> TextIO:
+    lock = (root / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise Unavailable(f"another omakase runs on {root}: stop it, or choose another --data-dir") from None
+    return lock
+
+
+def _url(address: tuple[str, int]) -> str:
+    return f"http://{address[0]}:{address[1]}"
+
+
+def _serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310  our own address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _answers(address: str) -> bool:
+    try:
+        with grpc.insecure_channel(address) as channel:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+    except grpc.RpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
