@@ -1,0 +1,212 @@
+"""What the gateway takes and gives, as JSON. The bounds here hold for every placement; `Surface.check` adds its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self, TypeAlias
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import ErrorDetails
+
+from omakase.config.suggestion import suggest
+from omakase.core.errors import InvalidFeature
+from omakase.core.values import Facts, Value, facts_of
+
+MAX_EXCLUDED = 1000
+MAX_CANDIDATES = 100_000
+MAX_FACTS = 64
+MAX_TEXT = 1024
+MAX_LIST = 1000
+_FAULTS_SHOWN = 10
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+def _fits(name: str, value: Value) -> None:
+    texts = (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
+    if len(texts) > MAX_LIST:
+        raise ValueError(f"{name!r} may have at most {MAX_LIST} elements")
+    for text in texts:
+        if isinstance(text, str) and (len(text) > MAX_TEXT or "\0" in text):
+            raise ValueError(f"{name!r} may have at most {MAX_TEXT} characters, U+0000 not among them")
+
+
+def _facts(raw: dict[str, Any]) -> Facts:
+    try:
+        facts = facts_of(raw)
+    except InvalidFeature as error:
+        raise ValueError(str(error)) from error
+    for name, value in facts.items():
+        _fits(name, value)
+    return facts
+
+
+Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_without_nul)]
+FactName: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_without_nul)]
+Context: TypeAlias = Annotated[
+    dict[FactName, Any],
+    Field(max_length=MAX_FACTS),
+    AfterValidator(_facts),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_FACTS,
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "string", "maxLength": MAX_TEXT},
+                    {"type": "number"},
+                    {"type": "boolean"},
+                    {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT}, "maxItems": MAX_LIST},
+                    {"type": "array", "items": {"type": "number"}, "maxItems": MAX_LIST},
+                ]
+            },
+        }
+    ),
+]
+
+
+class Consent(BaseModel):
+    """What the person has agreed to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    personalise: bool = Field(
+        default=True,
+        description="May their context shape the slate? If not, neither the stored context nor the one in the request "
+        "is used or recorded; only the time is.",
+    )
+    measure: bool = Field(
+        default=True,
+        description="May the slate be laid to the person? If not, it is recorded without ids and without context.",
+    )
+
+
+class RecommendationRequest(BaseModel):
+    """What to show this person here? One of `user_id` and `anonymous_id` is required."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "placement": "home-top",
+                    "user_id": "u1",
+                    "anonymous_id": "a1",
+                    "context": {"device": "ios"},
+                    "limit": 3,
+                    "exclude": ["i9"],
+                    "consent": {"personalise": True, "measure": True},
+                }
+            ]
+        },
+    )
+
+    placement: Id = Field(description="A placement of the configuration.")
+    user_id: Id | None = Field(default=None, description="Who is logged in.")
+    anonymous_id: Id | None = Field(
+        default=None,
+        description="The device or visit. If it is sent, the variant sticks to it, so that logging in changes nothing.",
+    )
+    context: Context = Field(
+        default={},
+        description="Facts of this request: texts, finite numbers, truth values, or lists of the first two. They win "
+        "over what is stored of the user, and over the `hour` and `weekday` derived in the placement's time zone.",
+    )
+    limit: Annotated[int, Field(ge=1, le=255)] | None = Field(
+        default=None,
+        description="How many items at most; the placement's `slots` if absent, never above its `max_limit`.",
+    )
+    exclude: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_EXCLUDED)] = Field(
+        default=[], description="Items not to show. Unknown ones are no error."
+    )
+    candidates: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_CANDIDATES)] | None = Field(
+        default=None,
+        description="The only items that may be shown, at most the placement's `max_candidates`. Absent or null: the "
+        "whole catalogue. Empty: nothing.",
+    )
+    consent: Consent = Consent()
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        if self.user_id is None and self.anonymous_id is None:
+            raise ValueError("send user_id or anonymous_id, or both")
+        return self
+
+
+class RecommendedItem(BaseModel):
+    """One item of the slate."""
+
+    item_id: str
+    delivery_id: str = Field(description="Send it back with every event of this item.")
+    position: int = Field(description="From 1.")
+    score: float = Field(description="What ranked the item; it compares within this slate only and is no probability.")
+    predicted_click: float | None = Field(description="Probability of a click on an impression, if the policy has one.")
+    expected_value: float | None = Field(description="Per impression, in the shop's currency, where known.")
+
+
+class RecommendationResponse(BaseModel):
+    """A slate, best first. It is shorter than `limit` where fewer items are eligible, and may be empty."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        json_schema_extra={
+            "examples": [
+                {
+                    "request_id": "AZX3kQ0AQm9vS3hYcGxYdw",
+                    "placement": "home-top",
+                    "variant": "learnt",
+                    "policy": "thompson",
+                    "model_version": "clicks/0c9a1f52ab3d@41",
+                    "fallback": False,
+                    "ignored": [],
+                    "items": [
+                        {
+                            "item_id": "i7",
+                            "delivery_id": "AZX3kQ0AQm9vS3hYcGxYdwEBq1v0o7nT",
+                            "position": 1,
+                            "score": 0.061,
+                            "predicted_click": 0.043,
+                            "expected_value": 1.72,
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    request_id: str
+    placement: str
+    variant: str = Field(description="The arm this person is in, also when the slate is a fallback.")
+    policy: str = Field(description="The policy that ranked, `fallback` if none could.")
+    model_version: str | None = Field(description="The model that ranked; null if none did.")
+    fallback: bool = Field(description="Whether the gateway ranked by itself because the recommender could not.")
+    ignored: list[str] = Field(description="Candidates that were left out: unknown, sold out or hidden.")
+    items: list[RecommendedItem]
+
+
+def parse_request(body: bytes) -> RecommendationRequest:
+    """Read a request's body, once and strictly: what is not UTF-8, not JSON or does not fit is refused.
+
+    Raises: RequestValidationError naming the fields at fault and what they take, and nothing that was in them.
+    """
+    try:
+        return RecommendationRequest.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([_told(fault) for fault in faults[:_FAULTS_SHOWN]]) from None
+
+
+def _told(fault: ErrorDetails) -> dict[str, object]:
+    """Field and message, in our words. A name that the caller chose is cut short: it may be of any length."""
+    location = [str(part)[:64] for part in fault["loc"] if part != "[key]"]
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        known = Consent.model_fields if location[0] == "consent" else RecommendationRequest.model_fields
+        message = "is not a field" + suggest(location[-1], known)
+    return {"loc": location, "msg": message}

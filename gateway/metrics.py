@@ -1,0 +1,21 @@
+"""What the gateway counts about itself."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter(
+    "omakase_gateway_requests_total",
+    "Requests by what became of them; labels are empty where they were not known yet",
+    ["placement", "variant", "policy", "status", "fallback"],
+)
+LATENCY_S = Histogram(
+    "omakase_gateway_request_seconds",
+    "Time from a read body to its answer",
+    ["placement"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
+)
+RECORDS_LOST = Counter(
+    "omakase_gateway_records_lost_total", "Fallback slates served without a delivery record: the spool took none"
+)
+CATALOGUE = Gauge("omakase_gateway_catalogue_generation", "Generation of the catalogue that fallbacks are built from")

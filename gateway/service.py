@@ -1,0 +1,151 @@
+"""From a request to its answer: who, which arm, which recommender; and if that fails, the fallback."""
+
+from __future__ import annotations
+
+import time
+
+from gateway import metrics
+from gateway.api import RecommendationRequest, RecommendationResponse, RecommendedItem
+from gateway.fallback import Fallback, Wanted
+from gateway.recommenders import Away
+from gateway.surfaces import Arm, Surface, Surfaces
+from omakase.core.errors import InvalidInput, NotFound, Unavailable
+from omakase.core.ids import NOBODY, Keyring, Pseudonym, text_of
+from omakase.core.slates import Slate
+from omakase.v1 import recommender_pb2 as pb
+from omakase.wire import encode_facts
+
+
+class Gateway:
+    """Always answers: with the recommender's slate, else with a fallback slate counted to the same variant.
+
+    Behind it people have pseudonyms only, and no more of them than their consent covers: the unit goes along only if
+    it may be measured, the user only if something may be done with it. The variant is sticky either way.
+    """
+
+    def __init__(self, surfaces: Surfaces, fallback: Fallback, keyring: Keyring) -> None:
+        self._surfaces = surfaces
+        self._fallback = fallback
+        self._keyring = keyring
+
+    async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
+        """Raises: NotFound for the placement; InvalidInput; Unavailable only before the first catalogue."""
+        started = time.perf_counter()
+        try:
+            surface = self._surfaces.named(request.placement)
+        except NotFound:
+            metrics.REQUESTS.labels("", "", "", "404", "").inc()
+            raise
+        arm: Arm | None = None
+        try:
+            limit = surface.check(request)
+            unit, user = self._pseudonyms(request)
+            arm = surface.arm_of(unit)
+            answer, reason = await self._answer(request, surface, arm, unit, user, limit)
+        except (InvalidInput, Unavailable) as error:
+            status = "422" if isinstance(error, InvalidInput) else "503"
+            metrics.REQUESTS.labels(surface.name, arm.variant if arm else "", "", status, "").inc()
+            raise
+        metrics.REQUESTS.labels(surface.name, arm.variant, answer.policy, "200", reason).inc()
+        metrics.LATENCY_S.labels(surface.name).observe(time.perf_counter() - started)
+        return answer
+
+    async def _answer(
+        self, request: RecommendationRequest, surface: Surface, arm: Arm, unit: Pseudonym, user: Pseudonym, limit: int
+    ) -> tuple[RecommendationResponse, str]:
+        """The answer, and why it is a fallback; empty if it is none."""
+        consent = request.consent
+        sent_unit = unit if consent.measure else NOBODY
+        sent_user = user if consent.measure or consent.personalise else NOBODY
+        try:
+            reply = await arm.recommender.ask(_query(request, surface.name, arm, sent_unit, sent_user, limit))
+        except Away as away:
+            wanted = Wanted(
+                placement=surface.name,
+                variant=arm.variant,
+                unit=sent_unit,
+                user=sent_user,
+                context=request.context if consent.personalise else {},
+                limit=limit,
+                exclude=request.exclude,
+                candidates=request.candidates,
+                measure=consent.measure,
+            )
+            slate, ignored = self._fallback.slate(wanted)
+            return _fallen_back(slate, ignored), away.reason
+        return _answered(surface.name, arm, reply), ""
+
+    def _pseudonyms(self, request: RecommendationRequest) -> tuple[Pseudonym, Pseudonym]:
+        """The unit of the experiment, and the user; NOBODY if nobody is logged in."""
+        user = self._keyring.pseudonym("user", request.user_id) if request.user_id is not None else NOBODY
+        if request.anonymous_id is not None:
+            return self._keyring.pseudonym("anonymous", request.anonymous_id), user
+        return user, user
+
+
+def _query(
+    request: RecommendationRequest, placement: str, arm: Arm, unit: Pseudonym, user: Pseudonym, limit: int
+) -> pb.RecommendRequest:
+    query = pb.RecommendRequest(
+        placement=placement,
+        variant=arm.variant,
+        policy=arm.policy,
+        model=arm.model,
+        unit=unit,
+        user=user,
+        limit=limit,
+        exclude=request.exclude,
+        candidates=request.candidates,
+        restricted=request.candidates is not None,
+        personalise=request.consent.personalise,
+        measure=request.consent.measure,
+    )
+    if request.consent.personalise:
+        encode_facts(request.context, query.context)
+    return query
+
+
+def _answered(placement: str, arm: Arm, reply: pb.RecommendResponse) -> RecommendationResponse:
+    return RecommendationResponse(
+        request_id=text_of(reply.request_id),
+        placement=placement,
+        variant=arm.variant,
+        policy=arm.policy,
+        model_version=reply.model_version or None,
+        fallback=False,
+        ignored=list(reply.ignored),
+        items=[
+            RecommendedItem(
+                item_id=item.item_id,
+                delivery_id=item.delivery_id,
+                position=item.position,
+                score=item.score,
+                predicted_click=item.predicted_click if item.HasField("predicted_click") else None,
+                expected_value=item.expected_value if item.HasField("expected_value") else None,
+            )
+            for item in reply.items
+        ],
+    )
+
+
+def _fallen_back(slate: Slate, ignored: list[str]) -> RecommendationResponse:
+    return RecommendationResponse(
+        request_id=text_of(slate.request_id),
+        placement=slate.placement,
+        variant=slate.variant,
+        policy=slate.policy,
+        model_version=None,
+        fallback=True,
+        ignored=ignored,
+        items=[
+            RecommendedItem(
+                item_id=delivery.item_id,
+                delivery_id=delivery.delivery_id,
+                position=delivery.position,
+                score=delivery.score,
+                predicted_click=delivery.predicted_click,
+                expected_value=delivery.expected_value,
+            )
+            for delivery in slate.deliveries
+        ],
+    )

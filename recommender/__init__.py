@@ -1,0 +1,1 @@
+"""gRPC in, ranking, delivery IDs, delivery records out. Knows nothing of experiments."""

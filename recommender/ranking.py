@@ -1,0 +1,159 @@
+"""From a query to a stamped slate: the hot path, free of I/O but for one look-up of stored context."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+import numpy as np
+
+from omakase.core.catalogue import Catalogue
+from omakase.core.errors import Corrupt, InvalidFeature, InvalidInput, NotFound, Unavailable
+from omakase.core.features import Factor
+from omakase.core.ids import Keyring, Pseudonym, new_request_id
+from omakase.core.policies import Ranking
+from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.values import Facts
+from omakase.ports.clock import Clock
+from omakase.ports.context_store import ContextStore
+from recommender import metrics
+from recommender.bundle import Bundle, ServedModel
+
+log = logging.getLogger(__name__)
+
+_NO_FACTOR: Factor = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the gateway asks. `candidates` None means the whole catalogue, an empty list nothing."""
+
+    placement: str
+    variant: str
+    policy: str
+    model: str
+    unit: Pseudonym
+    user: Pseudonym
+    context: Facts
+    limit: int
+    exclude: Sequence[str]
+    candidates: Sequence[str] | None
+    personalise: bool
+
+
+class Ranker:
+    """Ranks for one process, from one stream of randomness.
+
+    The context of a ranking is what the store knows of the user, over it the hour and weekday in the placement's time
+    zone, over both what the request names: the request always wins, so that a replay can say when it was. Without
+    consent to personalise it is the hour and weekday alone, and nothing else is looked up or recorded.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        clock: Clock,
+        contexts: ContextStore,
+        rng: np.random.Generator,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        self._contexts = contexts
+        self._rng = rng
+        self._random_bytes = random_bytes
+        self._is_store_away = False
+
+    def slate(self, bundle: Bundle, query: Query) -> tuple[Slate, list[str]]:
+        """The slate, and the candidates that were left out as unknown, sold out, hidden or not fit for the model.
+
+        Raises: InvalidInput for a limit or a context that does not fit; NotFound for a name the bundle lacks.
+        """
+        surface, policy = bundle.surface(query.placement), bundle.policy(query.policy)
+        if not 1 <= query.limit <= surface.max_limit:
+            raise InvalidInput(f"limit must be 1 to {surface.max_limit} at this placement")
+        model = bundle.model(query.model) if query.model else None
+        if model is None and policy.needs_model:
+            raise NotFound(f"policy {query.policy!r} ranks by a model and the variant {query.variant!r} names none")
+        now = self._clock.now()
+        facts, context_factor = self._context(query, model, now, surface.zone)
+        items = bundle.plain if model is None else model.items
+        eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates)
+        belief = None if model is None else model.belief
+        ranking = policy.rank(items.factors, context_factor, belief, eligible, query.limit, self._rng)
+        request_id = new_request_id(now, self._random_bytes)
+        slate = Slate(
+            request_id=request_id,
+            served_at=now,
+            placement=query.placement,
+            variant=query.variant,
+            policy=query.policy,
+            model=model.key if model else "",
+            model_version=model.version if model else "",
+            catalogue_generation=bundle.catalogue.generation,
+            unit=query.unit,
+            user=query.user,
+            context=facts,
+            context_factor=context_factor,
+            deliveries=stamp(_ranked(ranking, bundle.catalogue, model), request_id, self._keyring),
+        )
+        return slate, ignored
+
+    def _context(self, query: Query, model: ServedModel | None, now: float, zone: tzinfo) -> tuple[Facts, Factor]:
+        local = datetime.fromtimestamp(now, zone)
+        derived: Facts = {"hour": float(local.hour), "weekday": float(local.weekday())}
+        if not query.personalise:
+            return derived, _encode(model, derived)
+        given: Facts = {**derived, **query.context}
+        stored = self._stored(query.user)
+        if not stored:
+            return given, _encode(model, given)
+        facts: Facts = {**stored, **given}
+        try:
+            return facts, _encode(model, facts)
+        except InvalidFeature:
+            factor = _encode(model, given)  # raises again if it is the caller who can mend it
+            metrics.CONTEXTS_UNUSED.labels("misfit").inc()
+            return given, factor
+
+    def _stored(self, user: Pseudonym) -> Facts | None:
+        """A store that is away, or holds rubbish, costs the person's stored context, not the slate."""
+        if not user:
+            return None
+        try:
+            found = self._contexts.get(user)
+        except (Unavailable, Corrupt) as error:
+            metrics.CONTEXTS_UNUSED.labels("unreadable").inc()
+            if not self._is_store_away:
+                log.error("a stored context cannot be read, ranking without it: %s", error)
+            self._is_store_away = True
+            return None
+        self._is_store_away = False
+        return found
+
+
+def _encode(model: ServedModel | None, facts: Facts) -> Factor:
+    return _NO_FACTOR if model is None else model.spec.encode_context(facts)
+
+
+def _ranked(ranking: Ranking, catalogue: Catalogue, model: ServedModel | None) -> list[Ranked]:
+    """Factors are copied out of the matrix, so that a record in flight does not keep a retired one alive."""
+    predicted, propensity = ranking.predicted_click, ranking.propensity
+    ranked = []
+    for place, i in enumerate(ranking.indices.tolist()):
+        item = catalogue.items[i]
+        ranked.append(
+            Ranked(
+                item_id=item.item_id,
+                score=float(ranking.scores[place]),
+                item_factor=_NO_FACTOR if model is None else model.items.factors[i].copy(),
+                metadata=item.metadata,
+                predicted_click=None if predicted is None else float(predicted[place]),
+                value=item.value,
+                propensity=None if propensity is None else float(propensity[place]),
+            )
+        )
+    return ranked

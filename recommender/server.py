@@ -1,0 +1,86 @@
+"""A recommender from its first poll to its last shipped record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from omakase.config.schema import Product
+from omakase.core.ids import Keyring
+from omakase.ports.catalogue_store import CatalogueStore
+from omakase.ports.clock import Clock
+from omakase.ports.context_store import ContextStore
+from omakase.ports.delivery_log import DeliveryLog
+from omakase.ports.model_store import ModelStore
+from omakase.serving.refresher import Refresher
+from omakase.serving.rpc import Health, new_server
+from omakase.serving.shipper import Shipper
+from omakase.v1 import recommender_pb2_grpc
+from recommender.bundle import Bundle
+from recommender.loading import BundleLoader
+from recommender.ranking import Ranker
+from recommender.service import NAME, RecommenderService
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a recommender is made of. `rng` is one stream for the process, seeded by the system."""
+
+    product: Product
+    keyring: Keyring
+    clock: Clock
+    catalogue: CatalogueStore
+    models: ModelStore
+    contexts: ContextStore
+    deliveries: DeliveryLog
+    shipper: Shipper
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+
+
+class RecommenderServer:
+    """Listens from `start`, serves from the first bundle on, and stops without losing a record in `drain`."""
+
+    def __init__(self, parts: Parts, address: str, poll_s: float) -> None:
+        self._bundles: Refresher[Bundle] = Refresher(
+            BundleLoader(parts.product, parts.catalogue, parts.models), poll_s, "bundle"
+        )
+        ranker = Ranker(parts.keyring, parts.clock, parts.contexts, parts.rng)
+        self._shipper = parts.shipper
+        self._health = Health()
+        self._server = new_server([NAME], self._health)
+        service = RecommenderService(self._bundles, ranker, parts.deliveries)
+        recommender_pb2_grpc.add_RecommenderServicer_to_server(service, self._server)
+        self.port = self._server.add_insecure_port(address)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listen at once; health says NOT_SERVING until the first bundle is there."""
+        await self._health.set(is_serving=False)
+        await self._server.start()
+        self._shipper.start()
+        self._tasks = [asyncio.create_task(self._bundles.run()), asyncio.create_task(self._announce())]
+
+    async def ready(self) -> None:
+        """Return once slates can be ranked."""
+        await self._bundles.ready()
+
+    async def drain(self, within_s: float) -> None:
+        """Not serving, then finish what is in flight, then ship what is spooled; half of the time for each.
+
+        What could not be shipped stays in the spool for the next start.
+        """
+        for task in self._tasks:
+            task.cancel()
+        await self._health.set(is_serving=False)
+        await self._server.stop(within_s / 2)
+        await asyncio.to_thread(self._shipper.stop, within_s / 2)
+
+    async def _announce(self) -> None:
+        await self._bundles.ready()
+        await self._health.set(is_serving=True)
+        log.info("serving on port %d", self.port)

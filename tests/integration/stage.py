@@ -1,0 +1,313 @@
+"""A stage for services: their event loop in a thread, so that tests read from top to bottom; and a shop to serve."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import grpc
+import numpy as np
+import uvicorn
+
+from gateway.app import Parts as GatewayParts
+from gateway.app import new_app
+from gateway.recommenders import Recommender
+from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
+from omakase.adapters.local.clock import MappedClock
+from omakase.adapters.local.context_store import SqliteContextStore
+from omakase.adapters.local.model_store import FileModelStore
+from omakase.adapters.local.spool import Spool
+from omakase.adapters.local.spool_reader import SpoolReader
+from omakase.config import Product, parse_product
+from omakase.core.catalogue import Item
+from omakase.core.features import cross
+from omakase.core.ids import Keyring
+from omakase.core.posterior import Statistics
+from omakase.core.slates import Slate
+from omakase.ports.model_store import Generation
+from omakase.serving.http import listen
+from omakase.serving.shipper import Shipper
+from omakase.snapshots import Snapshot, encode_snapshot, model_key
+from omakase.v1 import tracking_pb2, tracking_pb2_grpc
+from omakase.wire import decode_slate
+from recommender.server import Parts as RecommenderParts
+from recommender.server import RecommenderServer
+
+T = TypeVar("T")
+
+PATIENCE_S = 30.0
+POLL_S = 0.02
+START = 1_760_000_000.0  # Thursday 2025-10-09, 08:53 UTC
+
+PRODUCT = """
+placements:
+  home-top:
+    slots: 3
+    max_limit: 10
+    max_candidates: 20
+    time_zone: Asia/Tokyo
+    variants:
+      control: {share: 5000, policy: chance}
+      learnt: {share: 5000, policy: thompson, model: clicks}
+  home-end:
+    time_zone: Asia/Tokyo
+    variants:
+      learnt: {share: 10000, policy: thompson, model: clicks}
+policies:
+  chance: {type: uniform}
+  thompson: {type: linear_ts, exploration: 0.3}
+models:
+  clicks: {features: taste}
+features:
+  taste:
+    item:
+      - {type: categorical, name: colour, vocabulary: [red, blue]}
+      - {type: numeric, name: price, mean: 20, scale: 10}
+    context:
+      - {type: categorical, name: device, vocabulary: [ios, web]}
+      - {type: numeric, name: age, mean: 40, scale: 15}
+      - {type: cyclic, name: hour, period: 24}
+"""
+KEYS = f"""
+signing_key: 1
+keys: {{1: "{"11" * 16}"}}
+pseudonym_key: "{"ff" * 16}"
+"""
+KEYRING = Keyring({1: b"\x11" * 16}, 1, b"\xff" * 16)
+
+
+def until(is_true: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline, f"still waiting until {what}"
+        threading.Event().wait(0.005)
+
+
+class Stage:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="stage")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_S)
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, from the test's thread."""
+        return self.spawn(work).result(PATIENCE_S)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def freeze(self, for_s: float) -> None:
+        """Keep the loop from turning, as a long pause of the machine would."""
+        self._loop.call_soon_threadsafe(threading.Event().wait, for_s)
+
+
+class Tracking(tracking_pb2_grpc.TrackingServicer):
+    """The receiving end of delivery records: keeps what it is sent. A server of its own, in threads."""
+
+    def __init__(self) -> None:
+        self._bodies: list[bytes] = []
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        tracking_pb2_grpc.add_TrackingServicer_to_server(self, self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(None).wait()
+
+    def RecordSlates(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._bodies += request.slates
+        return tracking_pb2.RecordSlatesResponse()
+
+    def slates(self) -> list[Slate]:
+        return [decode_slate(body) for body in self._bodies]
+
+
+@dataclass
+class Shop:
+    """The stores of one shop, real ones, in a directory of their own."""
+
+    directory: Path
+    product: Product = field(default_factory=lambda: parse_product(PRODUCT))
+
+    def __post_init__(self) -> None:
+        self.clock = MappedClock.create(self.directory / "clock", START)
+        self.catalogue = SqliteCatalogueStore(self.directory / "catalogue.db")
+        self.contexts = SqliteContextStore(self.directory / "contexts.db")
+        self.models = FileModelStore(self.directory / "models")
+
+    def stock(self, n: int = 20) -> None:
+        """Items i0, i1, …; i1 sold out and i2 hidden."""
+        self.catalogue.put(
+            Item(
+                f"i{i}",
+                {"colour": "red" if i % 2 else "blue", "price": float(i)},
+                value=10.0,
+                in_stock=i != 1,
+                hidden=i == 2,
+            )
+            for i in range(n)
+        )
+
+    def publish(self, statistics: Statistics | None = None, **changes: Any) -> Generation:
+        """A snapshot of the model `clicks`, as the trainer would write it."""
+        spec = self.product.feature_spec("clicks")
+        fields = {"model": "clicks", "schema_id": spec.schema_id, "statistics": statistics or self.learnt(), **changes}
+        return self.publish_bytes(encode_snapshot(Snapshot(**fields)))
+
+    def publish_bytes(self, body: bytes) -> Generation:
+        key = model_key("clicks", self.product.feature_spec("clicks").schema_id)
+        return self.models.publish(key, body, if_generation=self.models.generation(key))
+
+    def learnt(self, n: int = 500) -> Statistics:
+        """What is learnt where red is clicked and blue is not."""
+        spec = self.product.feature_spec("clicks")
+        rng = np.random.default_rng(7)
+        red = rng.random(n) < 0.5
+        x = np.array(
+            [
+                cross(
+                    spec.encode_context({"device": "ios", "hour": float(rng.integers(24))}),
+                    spec.encode_item({"colour": "red" if is_red else "blue", "price": float(rng.normal(20, 10))}),
+                )
+                for is_red in red
+            ]
+        )
+        clicks = red.astype(np.float64)
+        return Statistics.of(x, {"click": clicks, "reward": clicks}, np.ones(n))
+
+    def version(self, generation: int) -> str:
+        return f"clicks/{self.product.feature_spec('clicks').schema_id}@{generation}"
+
+
+class Recorded:
+    """A spool, and a view of it that takes nothing out. Without tracking its shipper has another, empty spool."""
+
+    def __init__(self, directory: Path, tracking: str = "") -> None:
+        self.directory = directory
+        self.spool = Spool(directory)
+        self._reader = SpoolReader(directory)
+        shipped = self._reader if tracking else SpoolReader(directory / "none")
+        self.shipper = Shipper(shipped, tracking or "127.0.0.1:1", directory / "refused")
+
+    def slates(self) -> list[Slate]:
+        return [decode_slate(record) for record in self._reader.read(100_000)]
+
+
+class RunningRecommender:
+    """A recommender in this process, at `target`."""
+
+    def __init__(
+        self, stage: Stage, shop: Shop, directory: Path, address: str = "127.0.0.1:0", tracking: str = ""
+    ) -> None:
+        self._stage = stage
+        self.recorded = Recorded(directory, tracking)
+        self._server = stage.run(self._start(shop, address))
+        self.target = f"127.0.0.1:{self._server.port}"
+
+    async def _start(self, shop: Shop, address: str) -> RecommenderServer:
+        parts = RecommenderParts(
+            product=shop.product,
+            keyring=KEYRING,
+            clock=shop.clock,
+            catalogue=shop.catalogue,
+            models=shop.models,
+            contexts=shop.contexts,
+            deliveries=self.recorded.spool,
+            shipper=self.recorded.shipper,
+            rng=np.random.default_rng(3),
+        )
+        server = RecommenderServer(parts, address, POLL_S)
+        await server.start()
+        return server
+
+    def ready(self) -> Self:
+        self._stage.run(self._server.ready())
+        return self
+
+    def stop(self, within_s: float = 1.0) -> None:
+        self._stage.run(self._server.drain(within_s))
+
+
+class Visitor:
+    """Who asks a gateway over HTTP, one connection a request."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body is not None else {})
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
+        finally:
+            connection.close()
+
+    def ask(self, **fields: Any) -> dict[str, Any]:
+        """A recommendation that must succeed."""
+        status, _, body = self.send("POST", "/v1/recommendations", json.dumps(fields).encode())
+        assert status == 200, body
+        answer: dict[str, Any] = json.loads(body)
+        return answer
+
+    def is_welcome(self) -> bool:
+        try:
+            return self.send("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+
+class RunningGateway(Visitor):
+    """A gateway in this process behind a real HTTP server, and who asks it."""
+
+    def __init__(
+        self, stage: Stage, shop: Shop, directory: Path, target: str, timeout_s: float = 2.0, tracking: str = ""
+    ) -> None:
+        self.recorded = Recorded(directory, tracking)
+        sock = listen("127.0.0.1", 0)
+        super().__init__(int(sock.getsockname()[1]))
+        self._server = stage.run(self._new_server(shop, target, timeout_s))
+        self._serving = stage.spawn(self._server.serve(sockets=[sock]))
+        until(lambda: self._server.started or self._serving.done(), "the gateway listens")
+
+    async def _new_server(self, shop: Shop, target: str, timeout_s: float) -> uvicorn.Server:
+        parts = GatewayParts(
+            product=shop.product,
+            keyring=KEYRING,
+            clock=shop.clock,
+            catalogue=shop.catalogue,
+            models=shop.models,
+            deliveries=self.recorded.spool,
+            shipper=self.recorded.shipper,
+            recommenders={"main": Recommender("main", target, timeout_s)},
+            poll_s=POLL_S,
+            drain_s=1.0,
+        )
+        return uvicorn.Server(uvicorn.Config(new_app(parts), log_config=None, access_log=False, ws="none"))
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._serving.result(PATIENCE_S)

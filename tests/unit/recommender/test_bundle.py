@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from omakase.core.catalogue import Catalogue, Item
+from omakase.core.errors import NotFound
+from omakase.core.features import Categorical, FeatureSpec, Numeric
+from recommender.bundle import Bundle, ItemMatrix, Rules
+
+SPEC = FeatureSpec((Categorical("colour", ("red", "blue")), Numeric("price")))
+ITEMS = (Item("a", {"colour": "red", "price": 2.0}), Item("b", {"price": "cheap"}), Item("c", {"colour": "blue"}))
+
+
+def test_encodes_every_item_that_fits_into_one_contiguous_float32_matrix():
+    matrix = ItemMatrix.of(Catalogue(ITEMS, 7), SPEC)
+    assert (matrix.factors.dtype, matrix.factors.shape, matrix.factors.flags.c_contiguous) == (np.float32, (3, 4), True)
+    for i in (0, 2):
+        np.testing.assert_array_equal(matrix.factors[i], SPEC.encode_item(ITEMS[i].metadata))
+
+
+def test_hides_an_item_that_does_not_fit_says_why_and_keeps_every_place():
+    matrix = ItemMatrix.of(Catalogue(ITEMS, 7), SPEC)
+    assert matrix.misfits == {"b": "'price' must be a number"}
+    assert [item.item_id for item in matrix.catalogue.items] == ["a", "b", "c"]
+    assert matrix.catalogue.generation == 7
+    mask, ignored = matrix.catalogue.eligible([], ["a", "b"])
+    assert (mask.tolist(), ignored) == ([True, False, False], ["b"])
+
+
+def test_shares_the_catalogue_where_everything_fits():
+    catalogue = Catalogue((ITEMS[0], ITEMS[2]))
+    assert ItemMatrix.of(catalogue, SPEC).catalogue is catalogue
+
+
+def test_an_unknown_name_is_told_with_the_known_ones():
+    bundle = Bundle.of(Rules({}, {}), Catalogue(()), {})
+    for look_up in (bundle.surface, bundle.policy, bundle.model):
+        with pytest.raises(NotFound, match=r"'nobody', only \[\]"):
+            look_up("nobody")
