@@ -1,0 +1,84 @@
+"""The hourly aggregates, and from them the popularity that the fallback ranks by."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from batch.rows import hour_of
+from omakase.core.errors import Conflict
+from omakase.ports.clock import Clock
+from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
+from omakase.ports.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+# An hour is that of serving. Client duplicates count once, a click implies its impression.
+_AGGREGATE = """
+WITH outcome AS (
+    SELECT request_id, position, bool_or(type = 'click') AS clicked, sum(value) AS value
+    FROM (
+        SELECT request_id, position, type, any_value(value) AS value
+        FROM events
+        WHERE hour >= ?
+        GROUP BY request_id, position, type, coalesce(nullif(event_id, ''), '')
+    )
+    GROUP BY request_id, position
+)
+SELECT d.hour, d.placement, d.variant, d.policy, d.item_id,
+    count(*) AS deliveries,
+    count(o.request_id) AS impressions,
+    count(*) FILTER (WHERE o.clicked) AS clicks,
+    coalesce(sum(o.value), 0.0) AS value
+FROM (SELECT DISTINCT ON (request_id, position) * FROM deliveries WHERE hour >= ?) AS d
+LEFT JOIN outcome AS o USING (request_id, position)
+GROUP BY ALL
+ORDER BY ALL
+"""
+
+# Clicks per impression, shrunk towards the placement's own rate with the weight of 100 impressions.
+_POPULARITY = """
+WITH item AS (
+    SELECT placement, item_id, sum(impressions) AS seen, sum(clicks) AS clicked FROM hourly WHERE hour >= ? GROUP BY ALL
+), placement AS (
+    SELECT placement, sum(clicked) / greatest(sum(seen), 1) AS rate FROM item GROUP BY ALL
+)
+SELECT placement, item_id FROM item JOIN placement USING (placement)
+ORDER BY placement, (clicked + 100 * rate) / (seen + 100) DESC, item_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hourly:
+    """Recomputes every hour whose deliveries may still be clicked. Idempotent: each hour is one part."""
+
+    warehouse: Warehouse
+    models: ModelStore
+    clock: Clock
+    reward_window_s: float
+
+    def run(self) -> int:
+        """Returns how many hours were written. Raises: Unavailable."""
+        since = hour_of(self.clock.now() - self.reward_window_s)
+        rows = self.warehouse.query(_AGGREGATE, (since, since))
+        hours = sorted({int(row["hour"] or 0) for row in rows})
+        for hour in hours:
+            self.warehouse.append("hourly", f"hour-{hour}", [row for row in rows if row["hour"] == hour])
+        self._publish_popularity(since)
+        return len(hours)
+
+    def _publish_popularity(self, since: int) -> None:
+        ranking: dict[str, list[str]] = {}
+        for row in self.warehouse.query(_POPULARITY, (since,)):
+            ranking.setdefault(str(row["placement"]), []).append(str(row["item_id"]))
+        for placement, item_ids in ranking.items():
+            key = ModelKey(f"popularity/{placement}")
+            newest = self.models.latest(key)
+            body = json.dumps(item_ids).encode()
+            if newest is not None and newest[0] == body:
+                continue
+            try:
+                self.models.publish(key, body, if_generation=ABSENT if newest is None else newest[1])
+            except Conflict:
+                log.info("popularity of %s was published by another run", placement)

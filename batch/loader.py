@@ -1,0 +1,79 @@
+"""From the bus into the warehouse."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.rows import delivery_rows, event_row
+from omakase.core.errors import Corrupt
+from omakase.core.slates import Slate
+from omakase.ports.event_bus import EventLog
+from omakase.ports.warehouse import Row, Warehouse
+from omakase.wire import decode_bus_body
+
+log = logging.getLogger(__name__)
+
+CONSUMER = "warehouse"
+_READ = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A number in a file. Guarantees: the old or the new one is there, whatever happens."""
+
+    path: Path
+
+    def read(self) -> int:
+        return int(self.path.read_text()) if self.path.exists() else 0
+
+    def write(self, offset: int) -> None:
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(str(offset))
+        os.replace(fresh, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Copies what the bus carries, each message once.
+
+    A part is named by the first offset in it, so a load that is repeated after a crash, perhaps with more messages
+    than before, replaces what it had written.
+    """
+
+    log: EventLog
+    warehouse: Warehouse
+    cursor: Cursor
+
+    def load(self) -> int:
+        """Copy everything that is there now. Returns how many messages. Raises: Unavailable; then call again."""
+        total = 0
+        while loaded := self._load_some():
+            total += loaded
+        return total
+
+    def _load_some(self) -> int:
+        after = self.cursor.read()
+        messages = self.log.read(after, _READ)
+        if not messages:
+            return 0
+        deliveries: list[Row] = []
+        events: list[Row] = []
+        for logged in messages:
+            try:
+                record = decode_bus_body(logged.message.body)
+            except Corrupt as error:
+                log.error("offset %d is not in the warehouse: %s", logged.offset, error)
+                continue
+            if isinstance(record, Slate):
+                deliveries += delivery_rows(record)
+            else:
+                events.append(event_row(record))
+        part = f"log-{after + 1:016d}"
+        self.warehouse.append("deliveries", part, deliveries)
+        self.warehouse.append("events", part, events)
+        self.cursor.write(messages[-1].offset)
+        self.log.acknowledge(CONSUMER, messages[-1].offset)
+        return len(messages)

@@ -1,0 +1,77 @@
+"""Slates and events as rows of the warehouse."""
+
+from __future__ import annotations
+
+import json
+
+from omakase.core.events import Event
+from omakase.core.ids import text_of
+from omakase.core.slates import Slate
+from omakase.core.values import Facts
+from omakase.ports.warehouse import Row
+from omakase.wire import encode_factor
+
+
+def hour_of(at: float) -> int:
+    """The start of the hour, in Unix seconds."""
+    return int(at // 3600 * 3600)
+
+
+def delivery_rows(slate: Slate) -> list[Row]:
+    """One row per delivery; the context factor is repeated, a column store keeps it once."""
+    shared: dict[str, str | int | float | bool | bytes | None] = {
+        "hour": hour_of(slate.served_at),
+        "request_id": text_of(slate.request_id),
+        "served_at": slate.served_at,
+        "placement": slate.placement,
+        "variant": slate.variant,
+        "policy": slate.policy,
+        "model": slate.model,
+        "model_version": slate.model_version,
+        "catalogue_generation": slate.catalogue_generation,
+        "unit": slate.unit,
+        "user": slate.user,
+        "fallback": slate.fallback,
+        "context": _json(slate.context),
+        "context_factor": encode_factor(slate.context_factor),
+    }
+    return [
+        {
+            **shared,
+            "position": delivery.position,
+            "delivery_id": delivery.delivery_id,
+            "item_id": delivery.item_id,
+            "score": delivery.score,
+            "predicted_click": delivery.predicted_click,
+            "expected_value": delivery.expected_value,
+            "propensity": delivery.propensity,
+            "metadata": _json(delivery.metadata),
+            "item_factor": encode_factor(delivery.item_factor),
+        }
+        for delivery in slate.deliveries
+    ]
+
+
+def event_row(event: Event) -> Row:
+    """One accepted event; the columns of its delivery are null where the record never came."""
+    joined = event.delivery
+    return {
+        "hour": hour_of(event.received_at),
+        "receipt_id": text_of(event.receipt_id),
+        "request_id": text_of(event.request_id),
+        "position": event.position,
+        "type": event.type,
+        "value": event.value,
+        "event_id": event.event_id,
+        "received_at": event.received_at,
+        "occurred_at": event.occurred_at,
+        "placement": joined.placement if joined else None,
+        "variant": joined.variant if joined else None,
+        "policy": joined.policy if joined else None,
+        "unit": joined.unit if joined else None,
+        "item_id": joined.item_id if joined else None,
+    }
+
+
+def _json(facts: Facts) -> str:
+    return json.dumps(dict(facts), sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,117 @@
+"""The bounded trainer: reads the bus, folds what is due, commits, publishes; again and again."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dataflow.bounded import Outcome, Pipeline
+from dataflow.examples import example_row
+from dataflow.publishing import Publisher, batch_of
+from dataflow.transforms import MESSAGE, STATE
+from omakase.core.accounting import Tally
+from omakase.core.errors import Corrupt
+from omakase.core.ids import RequestId
+from omakase.ports.clock import Clock
+from omakase.ports.event_bus import EventLog, Logged
+from omakase.ports.model_store import ModelKey
+from omakase.ports.training_state import Progress, Tick, TrainingState
+from omakase.ports.warehouse import Warehouse
+from omakase.wire import request_id_of
+
+log = logging.getLogger(__name__)
+
+CONSUMER = "trainer"
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """One shard's trainer.
+
+    A tick reads messages and due states, folds them in one bounded pipeline run, writes the examples to the warehouse
+    under the tick's number, and commits offset, states, counts and batches in one transaction. Only then is anything
+    published. Dying at any point repeats or continues the tick; nothing is learnt twice.
+    """
+
+    log: EventLog
+    state: TrainingState
+    warehouse: Warehouse
+    publisher: Publisher
+    pipeline: Pipeline
+    clock: Clock
+    shard: str
+    max_messages: int
+
+    def tick(self) -> bool:
+        """Do what is due now. Returns whether more is waiting to be read."""
+        progress = self.state.progress()
+        messages = self.log.read(progress.cursor, self.max_messages)
+        is_behind = len(messages) == self.max_messages
+        # What was read decides what is due, not the wall clock: else a trainer that was away would close too early.
+        now = messages[-1].message.at if is_behind else self.clock.now()
+        rules = self.pipeline.rules
+        self._fold(progress, messages, now, now - rules.reward_window_s - rules.allowed_lateness_s)
+        self.publisher.publish()
+        return is_behind
+
+    def drain(self) -> None:
+        """Read everything, close every session, expire every window, publish at once. For the end of a run."""
+        while self.tick():
+            pass
+        self._fold(self.state.progress(), (), math.inf, self.clock.now())
+        self.publisher.publish(at_once=True)
+
+    def _fold(self, before: Progress, messages: Sequence[Logged], now: float, closed_before: float) -> None:
+        work, unreadable = _sort(messages)
+        states = self.state.load((RequestId(request_id) for request_id, _ in work), due_by=now)
+        work += [(request_id, STATE + body) for request_id, body in states.items()]
+        if not work and not unreadable:
+            return
+        outcome = self.pipeline.run(work, now, before.closed_before)
+        cursor = messages[-1].offset if messages else before.cursor
+        progress = Progress(before.number + 1, cursor, closed_before)
+        self._keep_examples(progress.number, outcome)
+        tick = _tick(progress, outcome, unreadable)
+        self.state.commit(tick)
+        self.log.acknowledge(CONSUMER, cursor)
+        for _, why in tick.unreadable:
+            log.error("a message was set aside as unreadable: %s", why)
+
+    def _keep_examples(self, number: int, outcome: Outcome) -> None:
+        """Before the commit: a tick that is repeated replaces its part, a tick that is done has one."""
+        rows = [example_row(number, example) for example in outcome.examples]
+        if rows:
+            self.warehouse.append("examples", f"{self.shard}-{number:012d}", rows)
+
+
+def _sort(messages: Iterable[Logged]) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
+    """Messages by request id; and those that have none, with the reason."""
+    work: list[tuple[bytes, bytes]] = []
+    unreadable: list[tuple[bytes, str]] = []
+    for logged in messages:
+        body = logged.message.body
+        try:
+            work.append((request_id_of(body), MESSAGE + body))
+        except Corrupt as error:
+            unreadable.append((body, str(error)))
+    return work, unreadable
+
+
+def _tick(progress: Progress, outcome: Outcome, unreadable: Sequence[tuple[bytes, str]]) -> Tick:
+    tally: Tally = Counter()
+    for fold in outcome.folds.values():
+        tally.update(fold.tally)
+    clicks: defaultdict[str, list[float]] = defaultdict(list)
+    for example in outcome.examples:
+        if example.clicked_at is not None:
+            clicks[example.delivery.model].append(example.clicked_at)
+    return Tick(
+        progress=progress,
+        states={request_id: fold.state for request_id, fold in outcome.folds.items()},
+        tally=tally,
+        batches=[batch_of(ModelKey(key), sums, clicks[key]) for key, sums in sorted(outcome.statistics.items())],
+        unreadable=[*unreadable, *(entry for fold in outcome.folds.values() for entry in fold.unreadable)],
+    )

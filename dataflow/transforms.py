@@ -1,0 +1,133 @@
+"""The pipeline's steps, the same on a laptop and on Dataflow. What they compute lives in `omakase.core`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow, GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from omakase.core.accounting import Tally
+from omakase.core.errors import Corrupt
+from omakase.core.events import Event
+from omakase.core.ids import RequestId
+from omakase.core.posterior import Statistics
+from omakase.core.rewards import RewardTable
+from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState, fold_slate
+from omakase.core.slates import Slate
+from omakase.core.training import summarise
+from omakase.ports.training_state import StoredState
+from omakase.states import decode_state, encode_state
+from omakase.wire import decode_bus_body
+
+# An entry is one byte of kind and what it stands for, so that Beam ships plain bytes.
+STATE, MESSAGE = b"S", b"M"
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one slate came to in this run. `state` is None when nothing more can come.
+
+    `unreadable` are messages that could not be decoded, with the reason: they must not stop the others.
+    """
+
+    request_id: RequestId
+    state: StoredState | None
+    examples: tuple[Example, ...]
+    tally: Tally
+    unreadable: tuple[tuple[bytes, str], ...] = ()
+
+
+class FoldSlate(beam.DoFn):  # type: ignore[misc]
+    """(request id, entries: its state and the messages read of it) to `Folded`."""
+
+    def __init__(
+        self, now: float, closed_before: float, rules: SessionRules, rewards: Mapping[str, RewardTable]
+    ) -> None:
+        self._now = now
+        self._closed_before = closed_before
+        self._rules = rules
+        self._rewards = rewards
+
+    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Folded]:
+        request_id = RequestId(element[0])
+        read = _read(request_id, element[1])
+        fold = fold_slate(
+            read.state, read.slate, read.events, self._now, self._rules, self._rewards, self._closed_before
+        )
+        kept = None if fold.state is None else _stored(fold.state, self._rules)
+        yield Folded(request_id, kept, fold.examples, fold.tally, tuple(read.unreadable))
+
+
+class SumExamples(beam.PTransform):  # type: ignore[misc]
+    """`Folded` to (model, statistics): mini-batches summed where they were folded, then added."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        self._batch_size = batch_size
+
+    def expand(self, folds: beam.PCollection) -> beam.PCollection:
+        return folds | "mini-batches" >> beam.ParDo(SumBatch(self._batch_size)) | "add" >> beam.CombinePerKey(_add_all)
+
+
+class SumBatch(beam.DoFn):  # type: ignore[misc]
+    """Sums each model's examples in mini-batches of at most `batch_size`, so that no single example is shipped."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._waiting: dict[str, list[Example]] = {}
+
+    def start_bundle(self) -> None:
+        self._waiting = {}
+
+    def process(self, fold: Folded) -> Iterator[tuple[str, Statistics]]:
+        for example in fold.examples:
+            batch = self._waiting.setdefault(example.delivery.model, [])
+            batch.append(example)
+            if len(batch) >= self._batch_size:
+                yield example.delivery.model, summarise(self._waiting.pop(example.delivery.model))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for model, batch in self._waiting.items():
+            yield GlobalWindows.windowed_value((model, summarise(batch)), timestamp=GlobalWindow().max_timestamp())
+
+
+@dataclass(slots=True)
+class _Read:
+    """The entries of one slate, decoded."""
+
+    state: SlateState
+    slate: SlateRead | None = None
+    events: list[Event] = field(default_factory=list)
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+
+
+def _read(request_id: RequestId, entries: Iterable[bytes]) -> _Read:
+    read = _Read(SlateState(request_id))
+    for entry in entries:
+        kind, body = entry[:1], entry[1:]
+        if kind == STATE:
+            read.state = decode_state(body)
+            continue
+        try:
+            record = decode_bus_body(body)
+        except Corrupt as error:
+            read.unreadable.append((body, str(error)))
+            continue
+        if isinstance(record, Slate):
+            read.slate = SlateRead(len(record.deliveries), record.is_trainable)
+        else:
+            read.events.append(record)
+    return read
+
+
+def _stored(state: SlateState, rules: SessionRules) -> StoredState:
+    return StoredState(encode_state(state), state.due_at(rules), state.open_events, state.open_deliveries)
+
+
+def _add_all(parts: Iterable[Statistics]) -> Statistics:
+    return reduce(add, parts)

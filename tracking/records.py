@@ -1,0 +1,42 @@
+"""Tracking over gRPC: delivery records from the spools."""
+
+from __future__ import annotations
+
+import grpc
+from prometheus_client import Counter
+
+from omakase.core.errors import Corrupt, InvalidInput
+from omakase.core.slates import Slate
+from omakase.serving.rpc import answering
+from omakase.v1 import tracking_pb2 as pb
+from omakase.v1 import tracking_pb2_grpc
+from omakase.wire import decode_slate
+from tracking.intake import Intake
+
+RECORDED = Counter("omakase_slates_recorded", "Delivery records taken from spools, repetitions included")
+
+
+class TrackingServicer(tracking_pb2_grpc.TrackingServicer):
+    """Takes delivery records. Idempotent: a spool repeats what was not answered."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def RecordSlates(  # noqa: N802  gRPC names its methods so
+        self,
+        request: pb.RecordSlatesRequest,
+        context: grpc.aio.ServicerContext[pb.RecordSlatesRequest, pb.RecordSlatesResponse],
+    ) -> pb.RecordSlatesResponse:
+        async def record() -> pb.RecordSlatesResponse:
+            await self._intake.record([(_decode(i, body), body) for i, body in enumerate(request.slates)])
+            RECORDED.inc(len(request.slates))
+            return pb.RecordSlatesResponse()
+
+        return await answering(context, record)
+
+
+def _decode(index: int, body: bytes) -> Slate:
+    try:
+        return decode_slate(body)
+    except Corrupt as error:
+        raise InvalidInput(f"record {index}: {error}") from error
