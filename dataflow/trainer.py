@@ -53,7 +53,9 @@ class Trainer:
         # What was read decides what is due, not the wall clock: else a trainer that was away would close too early.
         now = messages[-1].message.at if is_behind else self.clock.now()
         rules = self.pipeline.rules
-        self._fold(progress, messages, now, now - rules.reward_window_s - rules.allowed_lateness_s)
+        # A millisecond more: the sum that dropped a slate and this difference may round differently.
+        over = now - rules.reward_window_s - rules.allowed_lateness_s + 0.001
+        self._fold(progress, messages, now, over)
         self.publisher.publish()
         return is_behind
 

@@ -17,6 +17,7 @@ from omakase.config import load_product
 from omakase.core.errors import OmakaseError
 from omakase.keys import load_keys
 from omakase.serving.http import serve
+from omakase.serving.lifeline import hold
 from omakase.serving.shipper import Shipper
 from omakase.settings import GatewaySettings
 
@@ -43,6 +44,7 @@ def main() -> int:
     try:
         settings = GatewaySettings.from_environ(os.environ)
         logs.set_up("gateway", settings.log_level)
+        hold(settings.lifeline_fd)
         uvloop.run(run(settings))
     except OmakaseError as error:
         print(f"gateway: {error}", file=sys.stderr)

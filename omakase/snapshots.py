@@ -82,7 +82,7 @@ def decode_snapshot(body: bytes) -> Snapshot:
         schema_id=message.schema_id,
         statistics=Statistics(precision, outcomes, _finite(message.weight), message.examples),
         sequences=dict(message.sequences),
-        published_at=message.published_at,
+        published_at=_finite(message.published_at),
         frozen=message.frozen,
         reason=message.reason,
     )

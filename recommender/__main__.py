@@ -13,6 +13,7 @@ from omakase.adapters.uri import Uri
 from omakase.config import load_product
 from omakase.core.errors import OmakaseError
 from omakase.keys import load_keys
+from omakase.serving.lifeline import hold
 from omakase.serving.shipper import Shipper
 from omakase.serving.signals import stop_signals
 from omakase.settings import RecommenderSettings
@@ -42,6 +43,7 @@ def main() -> int:
     try:
         settings = RecommenderSettings.from_environ(os.environ)
         logs.set_up(f"recommender-{settings.name}", settings.log_level)
+        hold(settings.lifeline_fd)
         uvloop.run(run(settings))
     except OmakaseError as error:
         print(f"recommender: {error}", file=sys.stderr)

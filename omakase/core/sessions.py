@@ -189,7 +189,7 @@ def _takes_until(state: SlateState, rules: SessionRules, closed_before: float) -
     A slate that is remembered takes what came in time however late it is read: the trainer may have been away.
     """
     issued = issued_at(state.request_id)
-    return -math.inf if False else issued + rules.reward_window_s
+    return -math.inf if state.is_new and issued <= closed_before else issued + rules.reward_window_s
 
 
 def _serve(state: SlateState, slate: SlateRead, tally: Tally) -> SlateState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -18,6 +18,8 @@ from omakase.replay.log import SLOTS, Log
 
 GROUP = 16
 """Rows that are asked for at once. They share one time, the newest of them."""
+LESSON = 512
+"""Rows after which the replay waits until what they taught is served."""
 _ATTEMPTS = 5
 _RETRY_S = 0.5
 _REQUEST_S = 30.0
@@ -60,13 +62,17 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What is to be driven: the first `rows` rows of a log, on every placement. `seed` names the rows' visitors."""
+    """What is to be driven: the first `rows` rows of a log, on every placement.
+
+    `seed` names the rows' visitors; `lesson` is after how many rows, a multiple of GROUP, the services catch up.
+    """
 
     log: Log
     item_ids: Sequence[str]
     rows: int
     placements: Sequence[str]
     seed: int
+    lesson: int = LESSON
 
     def request(self, row: int, placement: str) -> dict[str, Any]:
         """What a storefront would ask. The log has no people in it, so every row is somebody new."""
@@ -87,13 +93,18 @@ class Course:
 
 
 async def drive(
-    course: Course, endpoints: Endpoints, clock: MovableClock, on_progress: Callable[[int], None]
+    course: Course,
+    endpoints: Endpoints,
+    clock: MovableClock,
+    catch_up: Callable[[], Awaitable[None]],
+    on_progress: Callable[[int], None],
 ) -> dict[str, Served]:
     """Serve the course in the order of time, and say what each placement did.
 
     A matched row's impression, and its click if the log has one, are posted before the clock moves on: the policy
     learns from matched rows alone, and each match is one draw of the policy as it was at that moment. That keeps
-    1[match] / p unbiased while it learns (Li et al., WSDM 2011).
+    1[match] / p unbiased while it learns (Li et al., WSDM 2011). After every lesson it waits for `catch_up`, so
+    that what is learnt depends on the log and not on how fast this machine is.
 
     Raises: Unavailable if a service stays away, or refuses what this driver sends.
     """
@@ -101,6 +112,8 @@ async def drive(
     timeout = aiohttp.ClientTimeout(total=_REQUEST_S)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as http:
         for start in range(0, course.rows, GROUP):
+            if start and start % course.lesson == 0:
+                await catch_up()
             group = range(start, min(start + GROUP, course.rows))
             clock.move(float(course.log.at[group[-1]]))
             asked = [(row, placement) for row in group for placement in course.placements]

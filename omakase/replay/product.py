@@ -55,6 +55,7 @@ def product(log: Log, items: Sequence[Item]) -> dict[str, Any]:
             "session_max_s": 2 * _SESSION_S,
             "reward_window_s": reward_window_s(log),
             "allowed_lateness_s": _LEAST_WINDOW_S,
+            "publish_interval_s": 0.0,
         },
     }
 

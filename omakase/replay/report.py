@@ -195,7 +195,7 @@ def _percent(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     high = f"{100 * estimate.high:.2f}" if math.isfinite(estimate.high) else "∞"
-    return f"{100 * estimate.value:.2f} ({100 * estimate.low:.2f}–{high})"
+    return f"{100 * estimate.value:.2f}\n({100 * estimate.low:.2f}–{high})"
 
 
 def _plain(value: Any) -> Any:

@@ -21,10 +21,11 @@ from omakase.replay.driver import Course, Endpoints, Served, drive
 from omakase.replay.items import read_items
 from omakase.replay.log import Log, read_log
 from omakase.replay.product import LEARNT, PLACEMENTS, write_product
+from omakase.replay.pupil import TUNING, Pupil
 from omakase.replay.report import ReplayReport, report
 from omakase.supervisor import Deployment, Supervisor
 
-_READY_S = 30.0
+_READY_S = 60.0
 
 
 def replay(
@@ -64,14 +65,14 @@ def replay(
             data_dir=directory,
             clock_uri=f"mapped:{clock_path}",
             # The clock may move days while a record ships; its events must still be waiting when it comes.
-            tuning={"tracking": {"orphan_wait_s": configured.learning.reward_window_s}},
+            tuning={**TUNING, "tracking": {"orphan_wait_s": configured.learning.reward_window_s}},
         )
         open_catalogue_store(deployment.uris.catalogue).put(catalogue)
         starting = bar.add_task("starting", total=None)
         with Supervisor(deployment) as up:
             up.wait_ready(timeout_s=_READY_S)
             bar.update(starting, total=1, completed=1)
-            served = _serve(course, Endpoints(up.gateway_url, up.tracking_url), clock, bar)
+            served = _serve(course, up, clock, bar)
             up.drain()
         faults = _faults(read_account(deployment), served, rows)
     return report(rows, len(catalogue), served, served_rows, faults)
@@ -91,9 +92,10 @@ def _faults(account: Account, served: Mapping[str, Served], log: Log) -> list[st
     return found
 
 
-def _serve(course: Course, endpoints: Endpoints, clock: MappedClock, bar: Progress) -> dict[str, Served]:
+def _serve(course: Course, up: Supervisor, clock: MappedClock, bar: Progress) -> dict[str, Served]:
     serving = bar.add_task("serving", total=course.rows)
-    return asyncio.run(drive(course, endpoints, clock, lambda done: bar.advance(serving, done)))
+    endpoints, pupil = Endpoints(up.gateway_url, up.tracking_url), Pupil(up.deployment)
+    return asyncio.run(drive(course, endpoints, clock, pupil.catch_up, lambda done: bar.advance(serving, done)))
 
 
 @contextmanager

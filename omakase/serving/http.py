@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from errno import EADDRNOTAVAIL
 from http import HTTPStatus
 
 import uvicorn
@@ -130,15 +131,16 @@ def listening_socket(settings: HttpSettings) -> socket.socket:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that a child may inherit. Raises: Unavailable if the port is taken."""
+    """A listening socket that a child may inherit. Raises: Unavailable if the port is taken, or not for us."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host.strip("[]"), port))
+        sock.listen(2048)
     except OSError as error:
         sock.close()
-        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
-    sock.listen(2048)
+        what = "host" if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL else "port"
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another {what}") from error
     sock.set_inheritable(True)
     return sock
 

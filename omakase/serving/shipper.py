@@ -20,6 +20,12 @@ _BATCH = 500
 _IDLE_S = 0.02
 _LONGEST_PAUSE_S = 2.0
 _DEADLINE_S = 5.0
+# gRPC's own pauses between attempts to connect grow to two minutes; tracking is away for seconds.
+_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class Spooled(Protocol):
@@ -33,8 +39,9 @@ class Spooled(Protocol):
 class Shipper:
     """A thread that sends what was spooled and commits what tracking has taken.
 
-    Guarantees: at least once, in order; tracking keeps the first of each. A record that tracking cannot read is set
-    aside in `refused` with an error in the log, so that it neither blocks the others nor vanishes.
+    Guarantees: at least once, in order; tracking keeps the first of each. A record that tracking cannot read, or that
+    is too large for it, is set aside in `refused` with an error in the log, so that it neither blocks the others nor
+    vanishes.
     """
 
     def __init__(self, spool: Spooled, target: str, refused: Path) -> None:
@@ -53,14 +60,14 @@ class Shipper:
         self._thread.join(flush_s)
 
     def _run(self) -> None:
-        with grpc.insecure_channel(self._target) as channel:
+        with grpc.insecure_channel(self._target, options=_OPTIONS) as channel:
             stub = tracking_pb2_grpc.TrackingStub(channel)
             pause_s = _IDLE_S
             while True:
                 try:
                     shipped = self._ship(stub)
                     pause_s = _IDLE_S
-                except (grpc.RpcError, OmakaseError) as error:
+                except (grpc.RpcError, OmakaseError, OSError) as error:  # OSError: there is no room to set aside
                     log.warning("delivery records wait in the spool: %s", error)
                     shipped, pause_s = 0, min(pause_s * 2, _LONGEST_PAUSE_S)
                 is_empty = not shipped and pause_s == _IDLE_S
@@ -81,13 +88,16 @@ class Shipper:
             stub.RecordSlates(tracking_pb2.RecordSlatesRequest(slates=records), timeout=_DEADLINE_S)
         except grpc.RpcError as call:
             error = error_of(call)
-            if not isinstance(error, InvalidInput):
+            # A full batch of large slates is more than one message may hold.
+            is_too_large = call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            if not is_too_large and not isinstance(error, InvalidInput):
                 raise error from call
             if len(records) == 1:
                 self._set_aside(records[0], error)
                 return
-            for record in records:
-                self._send(stub, [record])
+            half = len(records) // 2
+            self._send(stub, records[:half])
+            self._send(stub, records[half:])
 
     def _set_aside(self, record: bytes, error: OmakaseError) -> None:
         log.error("tracking refused a delivery record, kept in %s: %s", self._refused, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -90,6 +91,12 @@ def until(is_true: Callable[[], bool], what: str) -> None:
     while not is_true():
         assert time.monotonic() < deadline, f"still waiting until {what}"
         threading.Event().wait(0.005)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 class Stage:
@@ -311,3 +318,11 @@ class RunningGateway(Visitor):
     def stop(self) -> None:
         self._server.should_exit = True
         self._serving.result(PATIENCE_S)
+
+
+def someone_in(gateway: RunningGateway, variant: str) -> str:
+    return next(
+        person
+        for person in (f"p{i}" for i in range(100))
+        if gateway.ask(placement="home-top", anonymous_id=person)["variant"] == variant
+    )

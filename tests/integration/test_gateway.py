@@ -7,20 +7,20 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import grpc
 import pytest
 
 from omakase.config import parse_product
 from omakase.core.ids import text_of
 from omakase.ports.model_store import ABSENT, ModelKey
+from omakase.v1 import recommender_pb2, recommender_pb2_grpc
 from tests.integration.stage import (
     KEYRING,
     KEYS,
@@ -33,6 +33,8 @@ from tests.integration.stage import (
     Stage,
     Tracking,
     Visitor,
+    free_port,
+    someone_in,
     until,
 )
 
@@ -40,53 +42,25 @@ UNIT = KEYRING.pseudonym("anonymous", "a1")
 USER = KEYRING.pseudonym("user", "u1")
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+class Listener(recommender_pb2_grpc.RecommenderServicer):
+    """A recommender that has nothing to show and remembers what it was asked."""
 
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self._server = grpc.server(ThreadPoolExecutor(1))
+        recommender_pb2_grpc.add_RecommenderServicer_to_server(self, self._server)
+        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    shop = Shop(tmp_path)
-    shop.stock()
-    return shop
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(None).wait()
 
-@pytest.fixture
-def recommender(stage: Stage, shop: Shop, tmp_path: Path) -> Iterator[RunningRecommender]:
-    running = RunningRecommender(stage, shop, tmp_path / "spool").ready()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def gateway(stage: Stage, shop: Shop, recommender: RunningRecommender, tmp_path: Path) -> Iterator[RunningGateway]:
-    running = RunningGateway(stage, shop, tmp_path / "gateway", recommender.target)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def alone(stage: Stage, shop: Shop, tmp_path: Path) -> Iterator[RunningGateway]:
-    """A gateway whose recommender is away."""
-    running = RunningGateway(stage, shop, tmp_path / "gateway", f"127.0.0.1:{free_port()}")
-    yield running
-    running.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def someone_in(gateway: RunningGateway, variant: str) -> str:
-    return next(
-        person
-        for person in (f"p{i}" for i in range(100))
-        if gateway.ask(placement="home-top", anonymous_id=person)["variant"] == variant
-    )
+    def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.heard.append(request)
+        return recommender_pb2.RecommendResponse(request_id=bytes(16))
 
 
 class TestAnswer:
@@ -193,6 +167,24 @@ class TestConsent:
         (slate,) = recommender.recorded.slates()
         assert (slate.unit, slate.user, slate.context) == (USER, USER, {"hour": 17.0, "weekday": 3.0})
 
+    @pytest.mark.parametrize(
+        ("consent", "sent"),
+        [
+            ({}, (UNIT, USER, ["device"])),
+            ({"personalise": False}, (UNIT, USER, [])),
+            ({"measure": False}, ("", USER, ["device"])),
+            ({"personalise": False, "measure": False}, ("", "", [])),
+        ],
+    )
+    def test_decides_what_leaves_the_gateway(self, stage, shop, tmp_path, consent, sent):
+        with Listener() as listener:
+            running = RunningGateway(stage, shop, tmp_path / "gateway", listener.target)
+            context = {"device": "ios"}
+            running.ask(placement="home-end", user_id="u1", anonymous_id="a1", context=context, consent=consent)
+            running.stop()
+        (heard,) = listener.heard
+        assert (heard.unit, heard.user, list(heard.context)) == sent
+
     def test_holds_for_fallbacks_too(self, alone):
         context = {"device": "ios"}
         for consent in ({}, {"personalise": False}, {"measure": False}):
@@ -296,92 +288,6 @@ def metric(gateway: RunningGateway, part: str) -> float:
     """The sum of all samples whose line contains `part`."""
     text = gateway.send("GET", "/metrics")[2].decode()
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if part in line and line[0] != "#")
-
-
-OK = b'"placement":"home-top","user_id":"u1"'
-
-BAD: dict[str, tuple[bytes, int, str]] = {
-    "no body": (b"", 422, "Invalid JSON"),
-    "malformed JSON": (b'{"placement": ', 422, "Invalid JSON"),
-    "not an object": (b"[]", 422, "should be an object"),
-    "deep nesting": (b"[" * 100_000, 422, "recursion limit"),
-    "invalid UTF-8": (b'{"placement":"home-top","user_id":"\xff"}', 422, "invalid unicode"),
-    "a lone surrogate": (rb'{"placement":"home-top","user_id":"\ud800"}', 422, "hex escape"),
-    "a lone surrogate in a context": (b"{" + OK + rb',"context":{"device":"\udc00"}}', 422, "Invalid JSON"),
-    "a NUL in an id": (rb'{"placement":"home-top","user_id":"\u0000"}', 422, "U+0000"),
-    "a NUL in a context": (b"{" + OK + rb',"context":{"device":"\u0000"}}', 422, "U+0000"),
-    "a NUL in a candidate": (b"{" + OK + rb',"candidates":["\u0000"]}', 422, "U+0000"),
-    "nobody": (b'{"placement":"home-top"}', 422, "send user_id or anonymous_id"),
-    "an empty id": (b'{"placement":"home-top","user_id":""}', 422, "at least 1 character"),
-    "a long id": (b'{"placement":"home-top","user_id":"' + b"u" * 257 + b'"}', 422, "at most 256 characters"),
-    "a number for an id": (b'{"placement":"home-top","user_id":7}', 422, "valid string"),
-    "no placement": (b'{"user_id":"u1"}', 422, "Field required"),
-    "an unknown placement": (b'{"placement":"home-tpo","user_id":"u1"}', 404, "did you mean 'home-top'?"),
-    "an unknown field": (b"{" + OK + b',"canditates":[]}', 422, "did you mean 'candidates'?"),
-    "an unknown consent": (b"{" + OK + b',"consent":{"mesure":true}}', 422, "did you mean 'measure'?"),
-    "a text for a consent": (b"{" + OK + b',"consent":{"measure":"no"}}', 422, "valid boolean"),
-    "a negative limit": (b"{" + OK + b',"limit":-1}', 422, "greater than or equal to 1"),
-    "no limit at all": (b"{" + OK + b',"limit":0}', 422, "greater than or equal to 1"),
-    "a high limit": (b"{" + OK + b',"limit":11}', 422, "at most 10"),
-    "a text for a limit": (b"{" + OK + b',"limit":"3"}', 422, "valid integer"),
-    "a fraction for a limit": (b"{" + OK + b',"limit":1.5}', 422, "valid integer"),
-    "NaN for a limit": (b"{" + OK + b',"limit":NaN}', 422, "valid integer"),
-    "NaN": (b"{" + OK + b',"context":{"age":NaN}}', 422, "'age' must be a finite number"),
-    "Infinity": (b"{" + OK + b',"context":{"age":-Infinity}}', 422, "'age' must be a finite number"),
-    "NaN in a list": (b"{" + OK + b',"context":{"age":[1,NaN]}}', 422, "'age' must be a finite number"),
-    "1e999": (b"{" + OK + b',"context":{"age":1e999}}', 422, "'age' must be a finite number"),
-    "400 digits": (b"{" + OK + b',"context":{"age":' + b"9" * 400 + b"}}", 422, "'age' must be a finite number"),
-    "5000 digits": (b"{" + OK + b',"context":{"age":' + b"9" * 5000 + b"}}", 422, "out of range"),
-    "null in a context": (b"{" + OK + b',"context":{"age":null}}', 422, "must be text, a number"),
-    "an object in a context": (b"{" + OK + b',"context":{"age":{}}}', 422, "must be text, a number"),
-    "a list for a context": (b"{" + OK + b',"context":[]}', 422, "should be an object"),
-    "a text for a number": (b"{" + OK + b',"context":{"age":"old"}}', 422, "'age' must be a number"),
-    "a number for a word": (b"{" + OK + b',"context":{"device":7}}', 422, "'device' must be text"),
-    "65 facts": (b"{" + OK + b',"context":{'
-                 + b",".join(b'"f%d":1' % i for i in range(65)) + b"}}", 422, "at most 64"),
-    "a long fact": (b"{" + OK + b',"context":{"device":"' + b"x" * 1025 + b'"}}', 422, "at most 1024"),
-    "a fact without a name": (b"{" + OK + b',"context":{"":1}}', 422, "at least 1 character"),
-    "1001 exclusions": (b"{" + OK + b',"exclude":[' + b",".join([b'"i1"'] * 1001) + b"]}", 422, "at most 1000"),
-    "21 candidates": (b"{" + OK + b',"candidates":[' + b",".join([b'"i1"'] * 21) + b"]}", 422, "at most 20"),
-    "200,000 candidates": (b"{" + OK + b',"candidates":[' + b",".join([b"1"] * 200_000) + b"]}", 422, "candidates"),
-    "numbers for candidates": (b"{" + OK + b',"candidates":[1,2]}', 422, "valid string"),
-    "10 MB": (b"{" + OK + b',"context":{"device":"' + b"x" * 10_000_000 + b'"}}', 413, "larger than 1000000 bytes"),
-}  # fmt: skip
-
-
-class TestBadInput:
-    @pytest.mark.parametrize("case", BAD)
-    def test_is_refused_with_what_to_change_and_leaves_nothing_behind(self, gateway, recommender, case):
-        body, expected, hint = BAD[case]
-        status, headers, answer = gateway.send("POST", "/v1/recommendations", body)
-        problem = json.loads(answer)
-        assert (status, problem["status"]) == (expected, expected)
-        assert headers["content-type"] == "application/problem+json"
-        assert hint in json.dumps(problem, ensure_ascii=False)
-        assert len(answer) < 2000
-        assert recommender.recorded.slates() == []
-        assert gateway.recorded.slates() == []
-
-    def test_is_refused_alike_in_every_arm_and_when_the_recommender_is_away(self, gateway, recommender):
-        people = [someone_in(gateway, "control"), someone_in(gateway, "learnt")]
-        bodies = [
-            json.dumps({"placement": "home-top", "anonymous_id": person, "context": {"age": "old"}}).encode()
-            for person in people
-        ]
-        assert [gateway.send("POST", "/v1/recommendations", body)[0] for body in bodies] == [422, 422]
-        recommender.stop()
-        assert [gateway.send("POST", "/v1/recommendations", body)[0] for body in bodies] == [422, 422]
-
-    def test_is_never_repeated_in_the_answer(self, gateway):
-        for field in ("user_id", "context", "limit", "candidates"):
-            body = json.dumps({"placement": "home-top", "user_id": "u1", field: ["anna@example.org", {}]}).encode()
-            status, _, answer = gateway.send("POST", "/v1/recommendations", body)
-            assert status == 422
-            assert b"anna" not in answer
-
-    def test_by_another_path_or_method_is_a_4xx(self, gateway):
-        assert gateway.send("GET", "/v1/recommendations")[0] == 405
-        assert gateway.send("POST", "/v1/nothing", b"{}")[0] == 404
 
 
 class TestProcesses:

@@ -7,7 +7,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,29 +19,9 @@ from omakase.core.posterior import Statistics
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import recommender_pb2_grpc
 from omakase.wire import encode_facts
-from tests.integration.stage import KEYRING, PATIENCE_S, START, RunningRecommender, Shop, Stage, Tracking, until
+from tests.integration.stage import KEYRING, PATIENCE_S, START, RunningRecommender, Shop, Tracking, until
 
 ANNA = KEYRING.pseudonym("user", "anna")
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    shop = Shop(tmp_path)
-    shop.stock()
-    return shop
-
-
-@pytest.fixture
-def recommender(stage: Stage, shop: Shop, tmp_path: Path) -> Iterator[RunningRecommender]:
-    running = RunningRecommender(stage, shop, tmp_path / "spool")
-    yield running.ready()
-    running.stop()
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class RunningTracking(Visitor):
         return status, json.loads(answer)
 
 
-@pytest.fixture()
+@pytest.fixture
 def tracking(tmp_path: Path) -> Iterator[RunningTracking]:
     with Stage() as stage:
         running = RunningTracking(stage, tmp_path)

@@ -120,7 +120,7 @@ def assert_same(found: Statistics, wanted: Statistics) -> None:
         assert_allclose(found.outcomes[name].energy, wanted.outcomes[name].energy)
 
 
-@pytest.fixture()
+@pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 

@@ -37,6 +37,10 @@ class Script:
         self.slate, self.failures, self.rejected = slate, list(failures), list(rejected)
         self.requests: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.lessons: list[int] = []
+
+    async def catch_up(self) -> None:
+        self.lessons.append(len({asked["anonymous_id"] for asked in self.requests}))
 
     async def recommend(self, request: web.Request) -> web.Response:
         if self.failures:
@@ -58,7 +62,7 @@ class Script:
 def course(tmp_path: Path) -> Course:
     files = generate(tmp_path, 200, seed=1, base_rate=0.3, items=4)
     item_ids = [item.item_id for item in read_items(files.items)]
-    return Course(read_log(files.log, item_ids), item_ids, ROWS, ("home",), seed=5)
+    return Course(read_log(files.log, item_ids), item_ids, ROWS, ("home",), seed=5, lesson=GROUP)
 
 
 def run(course: Course, script: Script, clock: Clock) -> dict[str, Served]:
@@ -73,7 +77,7 @@ def run(course: Course, script: Script, clock: Clock) -> dict[str, Served]:
         host, port = runner.addresses[0][:2]
         url = f"http://{host}:{port}"
         try:
-            return await drive(course, Endpoints(url, url), clock, lambda done: None)
+            return await drive(course, Endpoints(url, url), clock, script.catch_up, lambda done: None)
         finally:
             await runner.cleanup()
 
@@ -82,6 +86,12 @@ def run(course: Course, script: Script, clock: Clock) -> dict[str, Served]:
 
 def matches(log: Log, slate: Sequence[str], item_ids: Sequence[str]) -> list[int]:
     return [row for row in range(ROWS) if slate[log.position[row] - 1] == item_ids[log.item[row]]]
+
+
+def test_waits_after_every_lesson_until_it_is_learnt(course: Course) -> None:
+    script = Script(["0", "1", "2"])
+    run(course, script, Clock())
+    assert script.lessons == [GROUP, 2 * GROUP]
 
 
 def test_matched_rows_and_only_those_are_told_with_their_clicks(course: Course) -> None:

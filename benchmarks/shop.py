@@ -1,0 +1,50 @@
+"""The shop that is measured: 1000 items, 35 dimensions, one learnt variant, all of tracking and learning on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from omakase.adapters import open_catalogue_store
+from omakase.core.catalogue import Item
+from omakase.supervisor import Deployment, Supervisor
+
+ITEMS = 1000
+PRODUCT = """
+placements:
+  home-top:
+    slots: 10
+    max_limit: 50
+    variants:
+      learnt: {share: 10000, policy: thompson, model: home}
+policies:
+  thompson: {type: linear_ts}
+models:
+  home: {features: home}
+features:
+  home:
+    item:
+      - {type: embedding, name: style, dimensions: 6}
+    context:
+      - {type: categorical, name: device, vocabulary: [ios, android, web, tv]}
+learning: {session_gap_s: 1, session_max_s: 10, publish_interval_s: 1}
+"""
+
+
+@contextmanager
+def running() -> Iterator[Supervisor]:
+    """The whole service on a directory of its own, thrown away afterwards."""
+    rng = np.random.default_rng(1)
+    with TemporaryDirectory(prefix="omakase-bench-") as directory:
+        config = Path(directory) / "product.yaml"
+        config.write_text(PRODUCT)
+        deployment = Deployment(config, Path(directory) / "data")
+        items = (Item(f"i{i}", {"style": tuple(rng.normal(size=6))}, value=10.0) for i in range(ITEMS))
+        open_catalogue_store(deployment.uris.catalogue).put(items)
+        with Supervisor(deployment) as supervisor:
+            supervisor.wait_ready(timeout_s=60)
+            yield supervisor
