@@ -19,7 +19,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Literal, NewType
 
 from omakase.core.errors import InvalidDeliveryId, InvalidInput
@@ -121,8 +120,3 @@ def _decode(text: str) -> bytes:
     if len(raw) != 24 or urlsafe_b64encode(raw).decode() != text:
         raise malformed
     return raw
-
-
-def bucket(salt: str, unit_id: str, buckets: int = 10_000) -> int:
-    """Where a person falls in an experiment. Guarantees: uniform, and independent between salts."""
-    return int.from_bytes(sha256(f"{salt}\0{unit_id}".encode()).digest()[:8], "big") % buckets
