@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 OUT := .
+# uv takes seconds where pip takes minutes; pip is there where a house rule keeps uv from its mirror.
+UV := uv==0.13.9
+install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 
 .PHONY: help demo test check format proto bench faults lock clean
 
@@ -37,7 +40,6 @@ bench: $(DEV)  ## figures of this machine, with what they are measured against
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(DEV)  ## resolve the dependencies anew
-	@$(BIN)/python -m pip install -q uv
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra beam \
 	    --custom-compile-command 'make lock' -o requirements.lock pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra beam --extra dev \
@@ -52,10 +54,11 @@ $(VENV)/bin/python:
 
 $(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
 	@echo "Installing Omakase into $(VENV), once ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV)
+	@$(call install,--require-hashes -r requirements.lock)
+	@$(call install,--no-deps -e .)
 	@touch $@
 
 $(DEV): $(RUNTIME) requirements-dev.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(call install,--require-hashes -r requirements-dev.lock)
 	@touch $@
