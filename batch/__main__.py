@@ -29,7 +29,8 @@ def main(settings: BatchSettings, arguments: list[str]) -> None:
     learning = load_product(Path(settings.config)).learning
     bus, warehouse = open_event_log(settings.bus), open_warehouse(settings.warehouse)
     loader = Loader(bus, warehouse, Cursor(Path(settings.state) / "warehouse.cursor"))
-    hourly = Hourly(warehouse, open_model_store(settings.models), open_clock(settings.clock), learning.reward_window_s)
+    window_s = learning.reward_window_s + learning.allowed_lateness_s
+    hourly = Hourly(warehouse, open_model_store(settings.models), open_clock(settings.clock), window_s)
     jobs = {"load": (loader.load, settings.load_s), "hourly": (hourly.run, settings.hourly_s), "trim": (bus.trim, 60.0)}
     once = ["load", "hourly"] if "--drain" in arguments else [name for name in jobs if name in arguments]
     if once:

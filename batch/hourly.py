@@ -7,22 +7,25 @@ import logging
 from dataclasses import dataclass
 
 from batch.rows import hour_of
-from omakase.core.errors import Conflict
+from omakase.core.errors import Conflict, Corrupt
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
 from omakase.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-# An hour is that of serving. Client duplicates count once, a click implies its impression.
+# An hour is that of serving. Client duplicates count once, by the rule of `omakase.core.sessions`: a person sees and
+# clicks a delivery once, anything else repeats itself only by its `event_id`. Any event implies the impression.
 _AGGREGATE = """
 WITH outcome AS (
     SELECT request_id, position, bool_or(type = 'click') AS clicked, sum(value) AS value
     FROM (
-        SELECT request_id, position, type, any_value(value) AS value
+        SELECT request_id, position, type, first(value ORDER BY received_at, receipt_id) AS value
         FROM events
         WHERE hour >= ?
-        GROUP BY request_id, position, type, coalesce(nullif(event_id, ''), '')
+        GROUP BY request_id, position, type, coalesce(
+            nullif(event_id, ''), CASE WHEN type IN ('impression', 'click') THEN '' ELSE receipt_id END
+        )
     )
     GROUP BY request_id, position
 )
@@ -51,16 +54,19 @@ ORDER BY placement, (clicked + 100 * rate) / (seen + 100) DESC, item_id
 
 @dataclass(frozen=True, slots=True)
 class Hourly:
-    """Recomputes every hour whose deliveries may still be clicked. Idempotent: each hour is one part."""
+    """Recomputes every hour whose deliveries may still be clicked. Idempotent: each hour is one part.
+
+    Units: window_s is the reward window and how long a delayed message is waited for.
+    """
 
     warehouse: Warehouse
     models: ModelStore
     clock: Clock
-    reward_window_s: float
+    window_s: float
 
     def run(self) -> int:
         """Returns how many hours were written. Raises: Unavailable."""
-        since = hour_of(self.clock.now() - self.reward_window_s)
+        since = hour_of(self.clock.now() - self.window_s)
         rows = self.warehouse.query(_AGGREGATE, (since, since))
         hours = sorted({int(row["hour"] or 0) for row in rows})
         for hour in hours:
@@ -74,11 +80,15 @@ class Hourly:
             ranking.setdefault(str(row["placement"]), []).append(str(row["item_id"]))
         for placement, item_ids in ranking.items():
             key = ModelKey(f"popularity/{placement}")
-            newest = self.models.latest(key)
             body = json.dumps(item_ids).encode()
-            if newest is not None and newest[0] == body:
+            try:
+                newest, generation = self.models.latest(key) or (None, ABSENT)
+            except Corrupt as error:
+                log.error("popularity of %s is made anew: %s", placement, error)
+                newest, generation = None, self.models.generation(key)
+            if newest == body:
                 continue
             try:
-                self.models.publish(key, body, if_generation=ABSENT if newest is None else newest[1])
+                self.models.publish(key, body, if_generation=generation)
             except Conflict:
                 log.info("popularity of %s was published by another run", placement)

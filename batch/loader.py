@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.rows import delivery_rows, event_row
-from omakase.core.errors import Corrupt
+from omakase.core.errors import Corrupt, Unavailable
 from omakase.core.slates import Slate
 from omakase.ports.event_bus import EventLog
 from omakase.ports.warehouse import Row, Warehouse
@@ -22,17 +22,31 @@ _READ = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A number in a file. Guarantees: the old or the new one is there, whatever happens."""
+    """A number in a file. Guarantees: the old or the new one is there, whatever happens, power loss included."""
 
     path: Path
 
     def read(self) -> int:
-        return int(self.path.read_text()) if self.path.exists() else 0
+        """0 before the first write. Raises: Corrupt; Unavailable."""
+        try:
+            text = self.path.read_text() if self.path.exists() else "0"
+        except OSError as error:
+            raise Unavailable(f"cannot read {self.path}: {error}") from error
+        if not text.isdecimal():
+            raise Corrupt(f"{self.path} holds {text[:40]!r}, not an offset: write the last one loaded into it")
+        return int(text)
 
     def write(self, offset: int) -> None:
+        """Raises: Unavailable."""
         fresh = self.path.with_suffix(".new")
-        fresh.write_text(str(offset))
-        os.replace(fresh, self.path)
+        try:
+            with fresh.open("w") as file:
+                file.write(str(offset))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, self.path)
+        except OSError as error:
+            raise Unavailable(f"cannot write {self.path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Loader:
                 deliveries += delivery_rows(record)
             else:
                 events.append(event_row(record))
-        part = f"log-{after + 1:016d}"
+        part = f"log-{messages[0].offset:016d}"
         self.warehouse.append("deliveries", part, deliveries)
         self.warehouse.append("events", part, events)
         self.cursor.write(messages[-1].offset)

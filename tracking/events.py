@@ -67,8 +67,8 @@ class EventsOut(BaseModel):
     rejected: list[Rejection]
 
 
-class Rejected(Exception):  # noqa: N818  it is an answer, not a fault
-    """An event that cannot be accepted."""
+class Rejected(Exception):
+    """An event that cannot be accepted: an answer, not a fault."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -127,6 +127,8 @@ class Intake:
                     expire_at = self._clock.now() + 60.0
             except OmakaseError as error:
                 log.warning("sweeping parked events waits: %s", error)
+            except Exception:  # the thread must outlive it: without it every request would wait for ever
+                log.exception("sweeping failed")
             if stopping:
                 return
 

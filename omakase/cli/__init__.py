@@ -39,13 +39,13 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Entry point. An error of ours is a message, never a traceback."""
+    """Entry point. An error of ours, or of the machine, is a message, never a traceback."""
     try:
         app()
-    except OmakaseError as error:
+    except (OmakaseError, OSError) as error:
         lines = error.faults if isinstance(error, InvalidConfig) else [str(error)]
         console = Console(stderr=True, soft_wrap=True)
         for line in lines:
             console.print("error:", style="bold red", end=" ")
             console.print(line, markup=False, highlight=False)
-        sys.exit(next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
+        sys.exit(next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 3))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from omakase.accounts import read_account
-from omakase.cli.options import AsJson, DataDir
+from omakase.cli.options import AsJson, ExistingDataDir
 from omakase.core.accounting import Account
 from omakase.supervisor import Deployment
 
@@ -23,7 +23,7 @@ def _events() -> None:
 
 
 @app.command()
-def stats(data_dir: DataDir, as_json: AsJson = False) -> None:
+def stats(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     """The accounting: every delivery and every event ends in exactly one state, or is still open.
 
     While events stream in, the trainer lags behind tracking by a moment. Exit code 1 if something does not balance.

@@ -59,15 +59,16 @@ def import_contexts(file: File, data_dir: DataDir) -> None:
 
 def _parse(file: Path, read: Callable[[dict[str, object]], Parsed]) -> list[Parsed]:
     """Every line, or InvalidInput that names the first that does not fit and what is wrong with it."""
-    return [
-        _line(file, number, line, read)
-        for number, line in track(list(_lines(file)), description=f"Reading {file.name}", transient=True)
-    ]
+    console = Console(stderr=True)
+    reading = f"Reading {file.name}"
+    lines = track(list(_lines(file)), reading, console=console, transient=True, disable=not console.is_terminal)
+    return [_line(file, number, line, read) for number, line in lines]
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: it also cuts at characters that JSON allows inside a text, such as U+2028.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file} is not UTF-8: {error}") from None
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
@@ -79,6 +80,8 @@ def _line(file: Path, number: int, line: str, read: Callable[[dict[str, object]]
         if not isinstance(entry, dict):
             raise InvalidInput("a line must be one JSON object")
         return read(entry)
+    except RecursionError:
+        raise InvalidInput(f"{file}:{number}: is nested too deeply") from None
     except (ValueError, InvalidInput) as error:
         raise InvalidInput(f"{file}:{number}: {error}") from None
 
@@ -97,7 +100,8 @@ def _item(entry: dict[str, object]) -> Item:
         raise InvalidInput("`value` must be a number or left out")
     if not all(isinstance(flag, bool) for flag in flags.values()):
         raise InvalidInput("`in_stock` and `hidden` must be true or false")
-    return Item(str(entry["item_id"]), facts_of(metadata), None if value is None else float(value), **flags)  # type: ignore[arg-type]
+    number = None if value is None else float(str(value))  # by way of text: a huge integer is infinite, not an overflow
+    return Item(str(entry["item_id"]), facts_of(metadata), number, **flags)  # type: ignore[arg-type]
 
 
 def _context(entry: dict[str, object], keyring: Keyring) -> tuple[Pseudonym, Facts]:

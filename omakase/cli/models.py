@@ -15,7 +15,7 @@ from rich.table import Table
 
 from omakase import models
 from omakase.adapters import open_model_store
-from omakase.cli.options import AsJson, DataDir
+from omakase.cli.options import AsJson, ExistingDataDir
 from omakase.core.posterior import Posterior
 from omakase.models import Published
 from omakase.ports.model_store import Generation, ModelStore
@@ -27,7 +27,7 @@ Name = Annotated[str, typer.Argument(help="A model's name, or name/schema.")]
 
 
 @app.command("list")
-def list_models(data_dir: DataDir, as_json: AsJson = False) -> None:
+def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     """Every model with its newest generation.
 
     Example: `omakase models list --data-dir data`
@@ -47,7 +47,7 @@ def list_models(data_dir: DataDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(name: Name, data_dir: DataDir, as_json: AsJson = False, prior_precision: float = 1.0) -> None:
+def show(name: Name, data_dir: ExistingDataDir, as_json: AsJson = False, prior_precision: float = 1.0) -> None:
     """A model's weights with their uncertainty, the surest first; and the generations that are kept.
 
     Example: `omakase models show home --data-dir data`
@@ -76,7 +76,7 @@ def show(name: Name, data_dir: DataDir, as_json: AsJson = False, prior_precision
 @app.command()
 def rollback(
     name: Name,
-    data_dir: DataDir,
+    data_dir: ExistingDataDir,
     to: Annotated[int | None, typer.Option(help="A kept generation; default: the one before the newest.")] = None,
 ) -> None:
     """Serve an older generation again, and freeze learning until `resume`.
@@ -90,7 +90,7 @@ def rollback(
 
 
 @app.command()
-def resume(name: Name, data_dir: DataDir) -> None:
+def resume(name: Name, data_dir: ExistingDataDir) -> None:
     """Let a frozen model learn again; what waited meanwhile is learnt.
 
     Example: `omakase models resume home --data-dir data`

@@ -34,11 +34,12 @@ def up(
     deployment = Deployment(config, data_dir, port, tracking_port, host, durability=durability)  # type: ignore[arg-type]
     console = Console(soft_wrap=True, highlight=False)
     with until_stopped() as stopping, Supervisor(deployment) as supervisor:
-        supervisor.wait_ready(timeout_s=60)
-        console.print(
-            f"omakase is ready: recommendations at {supervisor.gateway_url}, events at {supervisor.tracking_url}, "
-            f"logs in {deployment.root / 'logs'}"
-        )
+        supervisor.wait_ready(timeout_s=60, stopping=stopping)
+        if not stopping.is_set():
+            console.print(
+                f"omakase is ready: recommendations at {supervisor.gateway_url}, events at {supervisor.tracking_url}, "
+                f"logs in {deployment.root / 'logs'}"
+            )
         _wait(stopping)
         console.print("draining…")
 

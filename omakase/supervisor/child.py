@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,12 @@ class Child:
             raise ProcessLookupError(f"{self.program.name} does not run at the moment")
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Runs, and has for longer than its next pause would be: what dies again and again does not, in between."""
+        is_alive = self._process is not None and self._process.poll() is None
+        return is_alive and time.monotonic() - self._started_at > self._pause_s
+
     def start(self) -> None:
         self._is_wanted = True
         self._spawn()
@@ -64,8 +71,11 @@ class Child:
             raise ChildProcessError(f"{self.program.name} ended with {self._process.returncode}:\n{self.log_tail()}")
 
     def keep(self) -> None:
-        """Start the process again if it died, later each time it dies young. Call often."""
-        if not self._is_wanted or self._process is None or self._process.poll() is None:
+        """Start the process again if it died, later each time it dies young; keep its log short. Call often."""
+        if not self._is_wanted or self._process is None:
+            return
+        self._cut_log()
+        if self._process.poll() is None:
             return
         now = time.monotonic()
         if self._restart_at is None:
@@ -75,8 +85,9 @@ class Child:
             self._restart_at = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         elif now >= self._restart_at:
-            self.restarts += 1
+            self._restart_at = now + self._pause_s
             self._spawn()
+            self.restarts += 1
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM, wait for `grace_s`, SIGKILL. Does nothing if it does not run."""
@@ -96,12 +107,11 @@ class Child:
         return "\n".join(self._log_path.read_text(errors="replace").splitlines()[-lines:])
 
     def _spawn(self) -> None:
-        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES:
-            self._log_path.replace(self._log_path.with_suffix(".old.log"))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OMAKASE_")}
         with self._log_path.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.program.module, *self.program.arguments],
+                # -P: a folder named `gateway` where the user happens to be is not our gateway.
+                [sys.executable, "-P", "-m", self.program.module, *self.program.arguments],
                 env={**inherited, "OPENBLAS_NUM_THREADS": "1", **self.program.environ},
                 pass_fds=self.program.fds,
                 stdin=subprocess.DEVNULL,
@@ -111,3 +121,9 @@ class Child:
             )
         self._started_at = time.monotonic()
         self._restart_at = None
+
+    def _cut_log(self) -> None:
+        """Put a long log aside. The process goes on appending to the emptied file: it may run for months."""
+        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES:
+            shutil.copyfile(self._log_path, self._log_path.with_suffix(".old.log"))
+            os.truncate(self._log_path, 0)

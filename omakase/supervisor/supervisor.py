@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from omakase.adapters import open_event_log
+from omakase.adapters.local.files import disk_errors
 from omakase.config import load_product
 from omakase.core.errors import Unavailable
 from omakase.keys import create_keys
@@ -48,18 +49,24 @@ class Supervisor:
         self.deployment = deployment
         self.product = load_product(deployment.config)
         root = deployment.root
-        (root / "logs").mkdir(parents=True, exist_ok=True)
-        (root / "batch").mkdir(exist_ok=True)
-        self._lock = _lock(root)
-        if not deployment.keys.exists():
-            create_keys(deployment.keys)
-        bus = open_event_log(deployment.uris.bus)
-        for consumer in CONSUMERS:
-            bus.acknowledge(consumer, 0)
-        self._runtime = Path(tempfile.mkdtemp(prefix="omakase-"))
-        self._http = listen(deployment.host, deployment.http_port)
-        self._tracking = listen(deployment.host, deployment.tracking_port)
-        self._lifeline, self._lifeline_end = os.pipe()
+        with ExitStack() as held, disk_errors(f"use the data directory {root}"):
+            (root / "logs").mkdir(parents=True, exist_ok=True)
+            (root / "batch").mkdir(exist_ok=True)
+            held.enter_context(_lock(root))
+            if not deployment.keys.exists():
+                create_keys(deployment.keys)
+            bus = open_event_log(deployment.uris.bus)
+            for consumer in CONSUMERS:
+                bus.acknowledge(consumer, 0)
+            self._http = held.enter_context(listen(deployment.host, deployment.http_port))
+            self._tracking = held.enter_context(listen(deployment.host, deployment.tracking_port))
+            self._runtime = Path(
+                held.enter_context(tempfile.TemporaryDirectory(prefix="omakase-", ignore_cleanup_errors=True))
+            )
+            self._lifeline, lifeline_end = os.pipe()
+            for fd in (self._lifeline, lifeline_end):
+                held.callback(os.close, fd)
+            self._held = held.pop_all()
         self._children = {program.name: Child(program, root / "logs") for program in self._programs()}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -87,30 +94,29 @@ class Supervisor:
     def processes(self) -> dict[str, Child]:
         return self._children
 
-    def wait_ready(self, timeout_s: float) -> None:
-        """Return when every process serves. Raises: Unavailable, with the end of the log of one that does not."""
-        pause = threading.Event()
-        for _ in range(int(timeout_s / _WATCH_S)):
-            waiting = [child for child in self._children.values() if not child.program.is_ready()]
-            if not waiting:
+    def wait_ready(self, timeout_s: float, stopping: threading.Event | None = None) -> None:
+        """Return when every process serves, or when `stopping` is set.
+
+        Raises: Unavailable, with the end of the log of one that does not serve.
+        """
+        deadline = time.monotonic() + timeout_s
+        stopping = stopping or threading.Event()
+        while (waiting := self._first_unready()) is not None:
+            if time.monotonic() >= deadline:
+                name = waiting.program.name
+                raise Unavailable(
+                    f"{name} is not ready after {timeout_s:g} s; its log ends with:\n{waiting.log_tail()}"
+                )
+            if stopping.wait(_WATCH_S):
                 return
-            pause.wait(_WATCH_S)
-        name = waiting[0].program.name
-        raise Unavailable(f"{name} is not ready after {timeout_s:g} s; its log ends with:\n{waiting[0].log_tail()}")
 
     def stop(self) -> None:
-        """Stop in the order of the data's way, each process with time to finish. What is open goes on at the next start."""
+        """Stop in the order of the data's way, each with time to finish. What is open goes on at the next start."""
         self._stopping.set()
         self._watcher.join()
         for child in self._children.values():
             child.stop(_GRACE_S)
-        for sock in (self._http, self._tracking):
-            sock.close()
-        for fd in (self._lifeline, self._lifeline_end):
-            with suppress(OSError):
-                os.close(fd)
-        shutil.rmtree(self._runtime, ignore_errors=True)
-        self._lock.close()
+        self._held.close()
 
     def drain(self) -> None:
         """Stop taking requests and bring everything to its end: parked events, open sessions, reward windows.
@@ -131,10 +137,19 @@ class Supervisor:
         for module, settings in steps:
             Child(Program(f"drain-{module}", module, settings.to_environ(), arguments=["--drain"]), logs).run_once()
 
+    def _first_unready(self) -> Child | None:
+        """One that does not run or does not serve. Those that do not run come first: they are the cause."""
+        children = self._children.values()
+        dead = (child for child in children if not child.is_running)
+        unready = (child for child in children if not child.program.is_ready())
+        return next(dead, None) or next(unready, None)
+
     def _programs(self) -> list[Program]:
         """In the order of the data's way: that is the order in which they stop."""
         deployment, tracking, line = self.deployment, self._address("tracking"), self._lifeline
-        local = {name: self._address(f"recommender-{name}") for name in deployment.local_recommenders(self.product)}
+        # Numbered, not named: the path of a socket has at most 103 bytes on macOS.
+        names = deployment.local_recommenders(self.product)
+        local = {name: self._address(f"recommender-{number}") for number, name in enumerate(names)}
         http_fd, tracking_fd = self._http.fileno(), self._tracking.fileno()
         gateway = deployment.gateway(local, tracking, http_fd, line)
         return [
@@ -166,7 +181,10 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_S):
             for child in self._children.values():
-                child.keep()
+                try:
+                    child.keep()
+                except OSError as error:  # no memory, no descriptors, no room: it is tried again, with the others
+                    log.error("cannot look after %s: %s", child.program.name, error)
 
 
 def _program(

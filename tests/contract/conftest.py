@@ -30,6 +30,7 @@ CONTEXT_STORES = SQLITE
 CATALOGUE_STORES = SQLITE
 MODEL_STORES: dict[str, Maker] = {"file": lambda directory: f"file:{directory}/models"}
 DELIVERY_LOGS: dict[str, Maker] = {"spool": lambda directory: f"spool:{directory}/spool"}
+TRAINING_STATES = SQLITE
 WAREHOUSES: dict[str, Maker] = {"duckdb": lambda directory: f"duckdb:{directory}/warehouse"}
 
 
@@ -67,6 +68,7 @@ context_stores = storages(CONTEXT_STORES, adapters.open_context_store)
 catalogue_stores = storages(CATALOGUE_STORES, adapters.open_catalogue_store)
 model_stores = storages(MODEL_STORES, adapters.open_model_store)
 delivery_logs = storages(DELIVERY_LOGS, adapters.open_delivery_log)
+training_states = storages(TRAINING_STATES, adapters.open_training_state)
 warehouses = storages(WAREHOUSES, adapters.open_warehouse)
 
 

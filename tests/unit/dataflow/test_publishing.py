@@ -1,0 +1,137 @@
+"""Batches into models, over the real stores, at the pace of a clock that the test moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataflow.publishing import Publisher, batch_of
+from omakase import models
+from omakase.adapters.local.clock import MappedClock
+from omakase.adapters.local.model_store import FileModelStore
+from omakase.adapters.local.training_state import SqliteTrainingState
+from omakase.core.posterior import Statistics
+from omakase.ports.model_store import ABSENT, ModelKey
+from omakase.ports.training_state import Progress, Tick
+
+KEY, OTHER = ModelKey("home/abc"), ModelKey("basket/x")
+INTERVAL_S = 2.0
+
+
+class Desk:
+    """A publisher, and the trainer that feeds it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = FileModelStore(directory / "models")
+        self.state = SqliteTrainingState(directory / "training.db")
+        self.clock = MappedClock.create(directory / "clock", 1000.0)
+        self.monotonic = 0.0
+        self.publisher = Publisher(self.store, self.state, self.clock, "embedded", INTERVAL_S, lambda: self.monotonic)
+
+    def learn(self, *keys: ModelKey, n: int = 1, d: int = 2) -> None:
+        sums = Statistics.of(np.ones((n, d)), {"click": np.zeros(n), "reward": np.zeros(n)}, np.ones(n))
+        number = self.state.progress().number + 1
+        self.state.commit(Tick(Progress(number), {}, batches=[batch_of(key, sums, (float(number),)) for key in keys]))
+
+    def publish_at(self, monotonic: float, *, at_once: bool = False) -> None:
+        self.monotonic = monotonic
+        self.publisher.publish(at_once=at_once)
+
+    def found(self, key: ModelKey = KEY) -> tuple[int, int]:
+        """Generation and examples."""
+        newest = models.newest(self.store, key)
+        return newest.generation, newest.snapshot.statistics.examples
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_the_first_batch_is_published_at_once(desk):
+    desk.learn(KEY, n=3)
+    desk.publish_at(0.0)
+    assert desk.found() == (1, 3)
+    assert desk.state.pending() == []
+
+
+def test_a_model_is_published_at_most_once_in_its_interval_and_nothing_waits_longer(desk):
+    generations = []
+    for step in range(21):
+        desk.learn(KEY)
+        desk.publish_at(step * 0.5)
+        generations.append(desk.found()[0])
+    assert generations == [1 + step // 4 for step in range(21)]
+    assert desk.found() == (6, 21)
+
+
+def test_models_are_paced_each_by_itself(desk):
+    desk.learn(KEY)
+    desk.publish_at(0.0)
+    desk.learn(KEY, OTHER)
+    desk.publish_at(1.0)
+    assert (desk.found(), desk.found(OTHER)) == ((1, 1), (1, 1))
+    desk.publish_at(2.0)
+    assert desk.found() == (2, 2)
+
+
+def test_a_drain_does_not_wait(desk):
+    for _ in range(3):
+        desk.learn(KEY)
+        desk.publish_at(0.0, at_once=True)
+    assert desk.found() == (3, 3)
+
+
+def test_without_batches_nothing_is_written(desk):
+    desk.publish_at(0.0)
+    assert desk.store.keys() == []
+
+
+def test_a_model_that_refuses_does_not_hold_up_the_others(desk, caplog):
+    desk.store.publish(OTHER, b"nonsense", if_generation=ABSENT)
+    desk.learn(OTHER, KEY)
+    desk.publish_at(0.0)
+    assert desk.found() == (1, 1)
+    assert [batch.key for batch in desk.state.pending()] == [OTHER]
+    assert "model basket/x waits with its batches" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["dimensions", "gap"])
+def test_batches_that_do_not_fit_their_model_wait_and_leave_it_as_it_is(desk, caplog, fault):
+    desk.learn(KEY, d=2)
+    desk.publish_at(0.0)
+    if fault == "gap":
+        desk.learn(KEY)
+        desk.state.settle(KEY, 2, 1, 0.0)
+        desk.learn(KEY)
+    else:
+        desk.learn(KEY, d=3)
+    desk.publish_at(10.0)
+    assert desk.found() == (1, 1)
+    assert len(desk.state.pending()) == 1
+    assert {"gap": "do not continue sequence 1", "dimensions": "dimensions"}[fault] in caplog.text
+
+
+def test_a_frozen_model_keeps_its_batches_until_it_is_resumed(desk):
+    for step in range(2):
+        desk.learn(KEY)
+        desk.publish_at(step * INTERVAL_S)
+    models.roll_back(desk.store, KEY, None, now=0.0)
+    for step in range(2, 5):
+        desk.learn(KEY)
+        desk.publish_at(step * INTERVAL_S)
+    assert desk.found() == (3, 1)
+    models.resume(desk.store, KEY, now=0.0)
+    desk.publish_at(100.0)
+    assert desk.found() == (5, 4)
+    assert models.newest(desk.store, KEY).snapshot.sequences == {"embedded": 5}
+
+
+def test_notes_who_learnt_which_clicks_when(desk):
+    desk.learn(KEY)
+    desk.learn(KEY)
+    desk.clock.move(1234.0)
+    desk.publish_at(0.0)
+    assert desk.state.publishes() == [(KEY, 1, 1234.0, (1.0, 2.0))]
