@@ -9,7 +9,7 @@ OUT := .
 UV := uv==0.13.9
 install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 
-.PHONY: help demo test check format proto bench faults lock clean
+.PHONY: help demo test check format proto bench lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -17,27 +16,28 @@ from batch.hourly import Hourly
 from batch.loader import Cursor, Loader
 from omakase.adapters import open_clock, open_event_log, open_model_store, open_warehouse
 from omakase.config import load_product
-from omakase.core.errors import OmakaseError
-from omakase.logs import set_up
-from omakase.serving.lifeline import hold
+from omakase.core.errors import InvalidInput, OmakaseError
+from omakase.serving import process
 from omakase.settings import BatchSettings
 
 log = logging.getLogger("batch")
 
 
-def main(settings: BatchSettings, arguments: list[str]) -> None:
+def work(settings: BatchSettings, arguments: list[str]) -> None:
     learning = load_product(Path(settings.config)).learning
     bus, warehouse = open_event_log(settings.bus), open_warehouse(settings.warehouse)
     loader = Loader(bus, warehouse, Cursor(Path(settings.state) / "warehouse.cursor"))
     window_s = learning.reward_window_s + learning.allowed_lateness_s
     hourly = Hourly(warehouse, open_model_store(settings.models), open_clock(settings.clock), window_s)
     jobs = {"load": (loader.load, settings.load_s), "hourly": (hourly.run, settings.hourly_s), "trim": (bus.trim, 60.0)}
-    once = ["load", "hourly"] if "--drain" in arguments else [name for name in jobs if name in arguments]
+    unknown = [name for name in arguments if name not in (*jobs, "--drain")]
+    if unknown:
+        raise InvalidInput(f"no job {unknown[0]!r}; known: {', '.join(jobs)}, or --drain for load and hourly")
+    once = ["load", "hourly"] if "--drain" in arguments else arguments
     if once:
         for name in once:
             jobs[name][0]()
         return
-    hold(settings.lifeline_fd)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -52,6 +52,9 @@ def main(settings: BatchSettings, arguments: list[str]) -> None:
         due[name] = time.monotonic() + period_s
 
 
+def main() -> int:
+    return process.run("batch", BatchSettings, lambda settings: work(settings, sys.argv[1:]))
+
+
 if __name__ == "__main__":
-    set_up("batch", os.environ.get("OMAKASE_LOG_LEVEL", "INFO"))
-    main(BatchSettings.from_environ(os.environ), sys.argv[1:])
+    sys.exit(main())

@@ -30,9 +30,10 @@ def measure() -> list[str]:
         _wait_until_learnt(up, len(events))
         learnt_s = time.perf_counter() - started
         up.drain()
-        faults = read_account(up.deployment).faults()
+        account = read_account(up.deployment)
+        faults = account.faults() + ([f"{account.unread} messages unread"] if account.unread else [])
     return [
-        f"events, {len(events)} impressions in batches of {BATCH} over {CONNECTIONS} connections, stored before each 202",
+        f"events, {len(events)} impressions, {BATCH} a POST, {CONNECTIONS} connections, stored before each 202",
         f"  accepted over HTTP                     {len(events) / load.elapsed_s:8.0f}/s   {load.errors} errors",
         f"  from the first POST to a model with all {len(events) / learnt_s:7.0f}/s   "
         f"({learnt_s:.1f} s, of which 1 s session gap)",

@@ -37,7 +37,8 @@ def measure() -> list[str]:
     errors = sum(int(ours["errors"]) for _, ours in rounds)
     ratios = [ours["per_second"] / bare["per_second"] for bare, ours in rounds]
     return [
-        f"recommendations, top 10 of {shop.ITEMS}, {CONNECTIONS} connections, median of {ROUNDS} × {SECONDS:g} s, by turns",
+        f"recommendations, top 10 of {shop.ITEMS} items at {CONNECTIONS} connections",
+        f"  (medians of {ROUNDS} rounds of {SECONDS:g} s, by turns)",
         row("  bare FastAPI route, constant answer", [bare for bare, _ in rounds]),
         row("  gateway → gRPC → recommender, logged", [ours for _, ours in rounds]),
         f"  ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {errors} errors",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -13,14 +12,21 @@ from pathlib import Path
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
 from dataflow.trainer import Trainer
+from dataflow.transforms import Widths
 from omakase.adapters import open_clock, open_event_log, open_model_store, open_training_state, open_warehouse
-from omakase.config import load_product
+from omakase.config import Product, load_product
 from omakase.core.errors import OmakaseError
-from omakase.logs import set_up
-from omakase.serving.lifeline import hold
+from omakase.serving import process
 from omakase.settings import TrainerSettings
+from omakase.snapshots import model_key
 
 log = logging.getLogger("dataflow")
+
+
+def widths(product: Product) -> dict[str, Widths]:
+    """How wide the features of each configured model are."""
+    specs = {name: product.feature_spec(name) for name in product.models}
+    return {model_key(name, spec.schema_id): (spec.context_width, spec.item_width) for name, spec in specs.items()}
 
 
 def build(settings: TrainerSettings) -> Trainer:
@@ -33,15 +39,14 @@ def build(settings: TrainerSettings) -> Trainer:
         state=state,
         warehouse=open_warehouse(settings.warehouse),
         publisher=Publisher(store, state, clock, settings.shard, learning.publish_interval_s, time.monotonic),
-        pipeline=Pipeline(learning.rules(), product.reward_tables(), learning.batch_size),
+        pipeline=Pipeline(learning.rules(), product.reward_tables(), widths(product), learning.batch_size),
         clock=clock,
         shard=settings.shard,
         max_messages=settings.max_messages,
     )
 
 
-def main(settings: TrainerSettings) -> None:
-    hold(settings.lifeline_fd)
+def train(settings: TrainerSettings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -60,6 +65,9 @@ def main(settings: TrainerSettings) -> None:
             stopping.wait(max(0.0, settings.tick_s - (time.monotonic() - started)))
 
 
+def main() -> int:
+    return process.run("trainer", TrainerSettings, train)
+
+
 if __name__ == "__main__":
-    set_up("trainer", os.environ.get("OMAKASE_LOG_LEVEL", "INFO"))
-    main(TrainerSettings.from_environ(os.environ))
+    sys.exit(main())

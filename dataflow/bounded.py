@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from dataflow.transforms import Folded, FoldSlate, SumExamples
+from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths
 from omakase.core.ids import RequestId
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
@@ -39,10 +39,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The bounded assembly."""
+    """The bounded assembly. `widths` holds (m, p) by model: events whose features differ are set aside."""
 
     rules: SessionRules
     rewards: Mapping[str, RewardTable]
+    widths: Mapping[str, Widths]
     batch_size: int
 
     def run(self, work: Sequence[tuple[bytes, bytes]], now: float, closed_before: float) -> Outcome:
@@ -57,7 +58,7 @@ class Pipeline:
                     | beam.Impulse()
                     | "take" >> beam.ParDo(Take(desk)).with_output_types(tuple[bytes, bytes])
                     | "by slate" >> beam.GroupByKey()
-                    | "fold" >> beam.ParDo(FoldSlate(now, closed_before, self.rules, self.rewards))
+                    | "fold" >> beam.ParDo(FoldSlate(now, closed_before, self.rules, self.rewards, self.widths))
                 )
                 _ = folds | "name" >> beam.Map(_named) | "keep folds" >> beam.ParDo(Keep(desk, FOLDS))
                 _ = folds | "sum" >> SumExamples(self.batch_size) | "keep sums" >> beam.ParDo(Keep(desk, SUMS))

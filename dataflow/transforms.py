@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
+from typing import TypeAlias
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
@@ -23,6 +24,9 @@ from omakase.core.training import summarise
 from omakase.ports.training_state import StoredState
 from omakase.states import decode_state, encode_state
 from omakase.wire import decode_bus_body
+
+# (m, p): how wide the context's and the item's factor of a model are.
+Widths: TypeAlias = tuple[int, int]
 
 # An entry is one byte of kind and what it stands for, so that Beam ships plain bytes.
 STATE, MESSAGE = b"S", b"M"
@@ -46,16 +50,22 @@ class FoldSlate(beam.DoFn):  # type: ignore[misc]
     """(request id, entries: its state and the messages read of it) to `Folded`."""
 
     def __init__(
-        self, now: float, closed_before: float, rules: SessionRules, rewards: Mapping[str, RewardTable]
+        self,
+        now: float,
+        closed_before: float,
+        rules: SessionRules,
+        rewards: Mapping[str, RewardTable],
+        widths: Mapping[str, Widths],
     ) -> None:
         self._now = now
         self._closed_before = closed_before
+        self._widths = widths
         self._rules = rules
         self._rewards = rewards
 
     def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Folded]:
         request_id = RequestId(element[0])
-        read = _read(request_id, element[1])
+        read = _read(request_id, element[1], self._widths)
         fold = fold_slate(
             read.state, read.slate, read.events, self._now, self._rules, self._rewards, self._closed_before
         )
@@ -106,7 +116,7 @@ class _Read:
     unreadable: list[tuple[bytes, str]] = field(default_factory=list)
 
 
-def _read(request_id: RequestId, entries: Iterable[bytes]) -> _Read:
+def _read(request_id: RequestId, entries: Iterable[bytes], widths: Mapping[str, Widths]) -> _Read:
     read = _Read(SlateState(request_id))
     for entry in entries:
         kind, body = entry[:1], entry[1:]
@@ -115,6 +125,8 @@ def _read(request_id: RequestId, entries: Iterable[bytes]) -> _Read:
             continue
         try:
             record = decode_bus_body(body)
+            if isinstance(record, Event):
+                _check(record, widths)
         except Corrupt as error:
             read.unreadable.append((body, str(error)))
             continue
@@ -123,6 +135,16 @@ def _read(request_id: RequestId, entries: Iterable[bytes]) -> _Read:
         else:
             read.events.append(record)
     return read
+
+
+def _check(event: Event, widths: Mapping[str, Widths]) -> None:
+    """Raises: Corrupt if the event's features are not of its model: one such would stop all that the model learns."""
+    delivery = event.delivery
+    if delivery is None or delivery.model not in widths:
+        return
+    found = (delivery.context_factor.size, delivery.item_factor.size)
+    if found != widths[delivery.model]:
+        raise Corrupt(f"features of {found} do not fit model {delivery.model} of {widths[delivery.model]}")
 
 
 def _stored(state: SlateState, rules: SessionRules) -> StoredState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,14 +9,12 @@ import uvloop
 
 from gateway.app import Parts, new_app
 from gateway.recommenders import open_recommenders
-from omakase import logs
 from omakase.adapters import open_catalogue_store, open_clock, open_delivery_log, open_model_store, open_spool_reader
 from omakase.adapters.uri import Uri
 from omakase.config import load_product
-from omakase.core.errors import OmakaseError
 from omakase.keys import load_keys
+from omakase.serving import process
 from omakase.serving.http import serve
-from omakase.serving.lifeline import hold
 from omakase.serving.shipper import Shipper
 from omakase.settings import GatewaySettings
 
@@ -41,15 +38,7 @@ async def run(settings: GatewaySettings) -> None:
 
 
 def main() -> int:
-    try:
-        settings = GatewaySettings.from_environ(os.environ)
-        logs.set_up("gateway", settings.log_level)
-        hold(settings.lifeline_fd)
-        uvloop.run(run(settings))
-    except OmakaseError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return process.run("gateway", GatewaySettings, lambda settings: uvloop.run(run(settings)))
 
 
 if __name__ == "__main__":

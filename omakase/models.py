@@ -52,26 +52,36 @@ def roll_back(store: ModelStore, key: ModelKey, to: Generation | None, now: floa
 
     The old sums are published with today's sequences: what was learnt in between is given up, not learnt again.
     Batches that come while the model is frozen wait. Without `to`: the generation before the newest.
-    Raises: NotFound if that generation is not kept; Conflict if the trainer always wrote first.
+    Raises: InvalidInput without `to` where the newest is itself a rollback, for what came before it is what it undid;
+    NotFound if that generation is not kept; Conflict if the trainer always wrote first.
     """
 
-    def old(current: Published) -> Snapshot:
-        kept = store.history(key)
-        earlier = [generation for generation in kept if generation < current.generation]
-        target = to if to is not None else (earlier[0] if earlier else None)
-        if target is None:
-            raise NotFound(f"{key} has no generation before {current.generation}")
-        if target not in kept:
-            raise NotFound(f"{key} keeps no generation {target}; kept: {', '.join(map(str, kept))}")
-        return replace(
-            decode_snapshot(store.read(key, target)),
+    target = _target(store, newest(store, key), to)
+    old = decode_snapshot(store.read(key, target))
+    return _change(
+        store,
+        key,
+        lambda current: replace(
+            old,
             sequences=current.snapshot.sequences,
             published_at=now,
             frozen=True,
             reason=f"rollback to {target}",
-        )
+        ),
+    )
 
-    return _change(store, key, old)
+
+def _target(store: ModelStore, current: Published, to: Generation | None) -> Generation:
+    """The generation meant, fixed before anything is written: a trainer that writes meanwhile must not move it."""
+    kept, snapshot = store.history(current.key), current.snapshot
+    if to is None and snapshot.frozen:
+        raise InvalidInput(f"{current.key} is frozen after a {snapshot.reason}: name the generation to go back to")
+    target = to if to is not None else next((one for one in kept if one < current.generation), None)
+    if target is None:
+        raise NotFound(f"{current.key} has no generation before {current.generation}")
+    if target not in kept:
+        raise NotFound(f"{current.key} keeps no generation {target}; kept: {', '.join(map(str, kept))}")
+    return target
 
 
 def resume(store: ModelStore, key: ModelKey, now: float) -> Published:

@@ -64,7 +64,7 @@ class GatewaySettings(HttpSettings):
 
     catalogue: str
     models: str = Field(description="where popularity snapshots come from")
-    spool: str = Field(description="directory of the delivery spool")
+    spool: str = Field(description="the delivery spool, spool:/directory")
     tracking: str = Field(description="gRPC target of tracking")
     recommenders: str = Field(
         default="{}", description="JSON: recommender name to gRPC target, over the configuration's"
@@ -76,6 +76,7 @@ class RecommenderSettings(Settings):
 
     name: str = "main"
     grpc_address: str
+    metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     catalogue: str
     models: str
     contexts: str

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import uvloop
+from prometheus_client import start_http_server
 
-from omakase import adapters, logs
+from omakase import adapters
 from omakase.adapters.uri import Uri
 from omakase.config import load_product
-from omakase.core.errors import OmakaseError
 from omakase.keys import load_keys
-from omakase.serving.lifeline import hold
+from omakase.serving import process
 from omakase.serving.shipper import Shipper
 from omakase.serving.signals import stop_signals
 from omakase.settings import RecommenderSettings
@@ -33,6 +32,9 @@ async def run(settings: RecommenderSettings) -> None:
         deliveries=adapters.open_delivery_log(settings.spool),
         shipper=Shipper(adapters.open_spool_reader(settings.spool), settings.tracking, refused),
     )
+    if settings.metrics_address is not None:
+        host, _, port = settings.metrics_address.rpartition(":")
+        start_http_server(int(port), host)
     server = RecommenderServer(parts, settings.grpc_address, settings.poll_s)
     await server.start()
     await stopping.wait()
@@ -40,15 +42,7 @@ async def run(settings: RecommenderSettings) -> None:
 
 
 def main() -> int:
-    try:
-        settings = RecommenderSettings.from_environ(os.environ)
-        logs.set_up(f"recommender-{settings.name}", settings.log_level)
-        hold(settings.lifeline_fd)
-        uvloop.run(run(settings))
-    except OmakaseError as error:
-        print(f"recommender: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return process.run("recommender", RecommenderSettings, lambda settings: uvloop.run(run(settings)))
 
 
 if __name__ == "__main__":

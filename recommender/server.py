@@ -55,6 +55,7 @@ class RecommenderServer:
         self._server = new_server([NAME], self._health)
         service = RecommenderService(self._bundles, ranker, parts.deliveries)
         recommender_pb2_grpc.add_RecommenderServicer_to_server(service, self._server)
+        self._address = address
         self.port = self._server.add_insecure_port(address)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,4 +84,4 @@ class RecommenderServer:
     async def _announce(self) -> None:
         await self._bundles.ready()
         await self._health.set(is_serving=True)
-        log.info("serving on port %d", self.port)
+        log.info("serving at %s", self._address)

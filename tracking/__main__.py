@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import uvloop
 from fastapi import FastAPI
 
 from omakase.adapters import open_clock, open_delivery_store, open_event_bus
 from omakase.config import load_product
 from omakase.keys import load_keys
-from omakase.logs import set_up
+from omakase.serving import process
 from omakase.serving.http import serve
-from omakase.serving.lifeline import hold
 from omakase.serving.rpc import Health, new_server
 from omakase.settings import TrackingSettings
 from omakase.v1 import tracking_pb2_grpc
@@ -26,8 +26,7 @@ from tracking.intake import Intake
 from tracking.records import TrackingServicer
 
 
-async def main(settings: TrackingSettings) -> None:
-    hold(settings.lifeline_fd)
+async def run(settings: TrackingSettings) -> None:
     product = load_product(Path(settings.config))
     clock = open_clock(settings.clock)
     learning = product.learning
@@ -66,6 +65,9 @@ async def main(settings: TrackingSettings) -> None:
     await serve(create_app(intake, reader, clock, **limits, is_ready=ready.is_set, lifespan=lifespan), settings)
 
 
+def main() -> int:
+    return process.run("tracking", TrackingSettings, lambda settings: uvloop.run(run(settings)))
+
+
 if __name__ == "__main__":
-    set_up("tracking", os.environ.get("OMAKASE_LOG_LEVEL", "INFO"))
-    asyncio.run(main(TrackingSettings.from_environ(os.environ)))
+    sys.exit(main())

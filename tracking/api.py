@@ -26,7 +26,7 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or not an object with a list of events"},
     413: {"description": "the body is too large"},
-    422: {"description": "nothing in it can be accepted; the answer says why"},
+    422: {"description": "too many events in one body, or a pixel's event that cannot be accepted"},
     503: {"description": "the events could not be stored; send them again after Retry-After"},
 }
 

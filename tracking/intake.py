@@ -14,13 +14,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from omakase.core.errors import OmakaseError, Overloaded, Unavailable
+from omakase.core.errors import Corrupt, OmakaseError, Overloaded, Unavailable
 from omakase.core.events import Event
 from omakase.core.ids import RequestId
 from omakase.core.slates import Slate
 from omakase.ports.clock import Clock
-from omakase.ports.delivery_store import DeliveryStore, StoredSlate
-from omakase.ports.event_bus import EventBus
+from omakase.ports.delivery_store import DeliveryStore, Parked, StoredSlate
+from omakase.ports.event_bus import EventBus, Message
 from omakase.wire import decode_event, decode_slate
 from tracking.join import event_message, join, parked, slate_message
 
@@ -98,9 +98,9 @@ class Intake:
         waiting = self._store.parked(float("inf") if give_up else now - self._orphan_wait_s, _ROUND)
         if not waiting:
             return 0
-        events = [decode_event(entry.body) for entry in waiting]
+        events, unreadable = _decode(waiting)
         joined, orphans = join(events, self._find(events))
-        self._bus.publish([event_message(event) for event in (*joined, *orphans)])
+        self._bus.publish([*(event_message(event) for event in (*joined, *orphans)), *unreadable])
         self._store.release([entry.receipt_id for entry in waiting])
         if orphans:
             log.warning("%d events were given up: their delivery records never came", len(orphans))
@@ -181,6 +181,18 @@ class Intake:
     def _find(self, events: Sequence[Event]) -> dict[RequestId, Slate]:
         found = self._store.find({event.request_id for event in events})
         return {request_id: decode_slate(body) for request_id, body in found.items()}
+
+
+def _decode(waiting: Sequence[Parked]) -> tuple[list[Event], list[Message]]:
+    """Parked events; and those that cannot be read, as they are: the trainer sets them aside and counts them."""
+    events, unreadable = [], []
+    for entry in waiting:
+        try:
+            events.append(decode_event(entry.body))
+        except Corrupt as error:
+            log.error("a parked event cannot be read: %s", error)
+            unreadable.append(Message(entry.receipt_id, entry.received_at, entry.body))
+    return events, unreadable
 
 
 def _resolve(done: Future[None], failure: Exception | None) -> None:

@@ -26,7 +26,8 @@ def _events() -> None:
 def stats(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     """The accounting: every delivery and every event ends in exactly one state, or is still open.
 
-    While events stream in, the trainer lags behind tracking by a moment. Exit code 1 if something does not balance.
+    While events stream in, some are on their way to the trainer, and the two ends cannot be held against each other.
+    Exit code 1 if something does not balance.
 
     Example: `omakase events stats --data-dir data`
     """
@@ -49,4 +50,6 @@ def account_table(account: Account) -> Table:
         table.add_row(f"  {name}", *(str(side.ends.get(name, "")) for side in (account.deliveries, account.events)))
     table.add_row("  open", str(account.deliveries.open), str(account.events.open))
     table.add_row("  waiting for their delivery", "", str(account.parked))
+    if account.unread:
+        table.add_row("on the way to the trainer", f"{account.unread} messages", "")
     return table

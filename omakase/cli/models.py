@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -37,12 +38,13 @@ def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_summary(published) for published in found], indent=2))
         return
-    table = Table("model", "generation", "examples", "click rate", "dimensions", "published", "state")
+    table = Table("model", "newest", "examples", "click rate", "published, UTC", "state", box=box.SIMPLE_HEAD)
     for published in found:
         summary = _summary(published)
         state = "frozen" if summary["frozen"] else "learning"
-        cells = ("model", "generation", "examples", "click_rate", "dimensions", "published_at")
-        table.add_row(*(str(summary[cell]) for cell in cells), f"{state}: {summary['reason']}")
+        published_at = f"{datetime.fromtimestamp(published.snapshot.published_at, UTC):%d %b %H:%M:%S}"
+        cells = (str(summary[cell]) for cell in ("model", "generation", "examples", "click_rate"))
+        table.add_row(*cells, published_at, f"{state}: {summary['reason']}")
     Console().print(table if found else "no model was published yet")
 
 

@@ -66,8 +66,8 @@ class Side:
 class Account:
     """The whole account of a data directory, from counters that do not know of each other.
 
-    recorded: slates' deliveries that tracking took. accepted: events that tracking answered with 202, less those
-    still parked. The two sides are the trainer's.
+    recorded: slates' deliveries that tracking took. accepted: events that tracking answered with 202, those included
+    that are still parked. unread: messages on their way to the trainer. The two sides are the trainer's.
     """
 
     recorded: int
@@ -75,13 +75,19 @@ class Account:
     parked: int
     deliveries: Side
     events: Side
+    unread: int = 0
 
     def faults(self) -> list[str]:
-        """Everything that does not balance, in words; empty when all is well and every queue is worked off."""
+        """Everything that does not balance, in words; empty when all is well.
+
+        What comes in and what was read can only be held against each other when nothing is on its way between them.
+        """
         found = []
-        if self.recorded != self.deliveries.total:
+        if self.unread < 0:
+            found.append(f"the trainer has read {-self.unread} messages more than the bus ever carried")
+        if not self.unread and self.recorded != self.deliveries.total:
             found.append(f"tracking recorded {self.recorded} deliveries, the trainer read {self.deliveries.total}")
-        if self.accepted != self.events.total + self.parked:
+        if not self.unread and self.accepted != self.events.total + self.parked:
             found.append(
                 f"tracking accepted {self.accepted} events, the trainer read {self.events.total} "
                 f"and {self.parked} wait for their delivery"

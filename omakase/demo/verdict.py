@@ -20,8 +20,11 @@ def faults(account: Account, progress: Progress) -> list[str]:
         found.append(f"shoppers got a 202 for {expected} events, tracking accepted {account.accepted}")
     if account.recorded < progress.deliveries:
         found.append(f"shoppers were shown {progress.deliveries} deliveries, tracking recorded {account.recorded}")
-    if account.parked or account.events.open:
-        found.append(f"after the drain {account.parked} events wait and {account.events.open} are open")
+    if account.unread or account.parked or account.events.open:
+        found.append(
+            f"after the drain {account.unread} messages are unread, {account.parked} events wait and "
+            f"{account.events.open} are open"
+        )
     if not progress.is_final:
         found.append("the shoppers' last count is missing: their process ended early")
     return found

@@ -81,6 +81,8 @@ def replay(
 def _faults(account: Account, served: Mapping[str, Served], log: Log) -> list[str]:
     """What the services' books say, held against what this client was told: its 202s, and one example per match."""
     found = account.faults()
+    if account.unread:
+        found.append(f"after the drain {account.unread} messages are unread")
     matched = {placement: np.flatnonzero(one.is_match) for placement, one in served.items()}
     sent = sum(rows.size + int(log.click[rows].sum()) for rows in matched.values())
     if account.accepted != sent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Self, TextIO
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from omakase.adapters import open_event_log
+from omakase.adapters import open_event_log, open_spool_reader
 from omakase.adapters.local.files import disk_errors
 from omakase.config import load_product
 from omakase.core.errors import Unavailable
@@ -60,6 +61,7 @@ class Supervisor:
                 bus.acknowledge(consumer, 0)
             self._http = held.enter_context(listen(deployment.host, deployment.http_port))
             self._tracking = held.enter_context(listen(deployment.host, deployment.tracking_port))
+            self.gateway_url, self.tracking_url = _url(self._http), _url(self._tracking)
             self._runtime = Path(
                 held.enter_context(tempfile.TemporaryDirectory(prefix="omakase-", ignore_cleanup_errors=True))
             )
@@ -83,14 +85,6 @@ class Supervisor:
         self.stop()
 
     @property
-    def gateway_url(self) -> str:
-        return _url(self._http.getsockname())
-
-    @property
-    def tracking_url(self) -> str:
-        return _url(self._tracking.getsockname())
-
-    @property
     def processes(self) -> dict[str, Child]:
         return self._children
 
@@ -112,23 +106,19 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop in the order of the data's way, each with time to finish. What is open goes on at the next start."""
-        self._stopping.set()
-        self._watcher.join()
-        for child in self._children.values():
-            child.stop(_GRACE_S)
+        self._stop_all()
         self._held.close()
 
     def drain(self) -> None:
         """Stop taking requests and bring everything to its end: parked events, open sessions, reward windows.
 
         For the end of a run: what comes for these deliveries later finds their windows closed.
-        Raises: ChildProcessError if a step fails; nothing is lost then.
+        Raises: ChildProcessError if a step fails, Unavailable if delivery records are still in a spool; nothing is lost
+        then.
         """
-        self._stopping.set()
-        self._watcher.join()
-        for child in self._children.values():
-            child.stop(_GRACE_S)
+        self._stop_all()
         deployment, logs = self.deployment, self.deployment.root / "logs"
+        self._refuse_unshipped()
         steps: tuple[tuple[str, Settings], ...] = (
             ("tracking", deployment.tracking(self._address("tracking"), None, None)),
             ("dataflow", deployment.trainer(None)),
@@ -136,6 +126,21 @@ class Supervisor:
         )
         for module, settings in steps:
             Child(Program(f"drain-{module}", module, settings.to_environ(), arguments=["--drain"]), logs).run_once()
+
+    def _stop_all(self) -> None:
+        self._stopping.set()
+        self._watcher.join()
+        for sock in (self._http, self._tracking):
+            sock.close()  # the last holder is the process itself: whoever connects after it is told at once
+        for child in self._children.values():
+            child.stop(_GRACE_S)
+
+    def _refuse_unshipped(self) -> None:
+        """Events whose records lie in a spool must not be given up."""
+        names = ["gateway", *(f"recommender-{name}" for name in self.deployment.local_recommenders(self.product))]
+        for name in names:
+            if open_spool_reader(self.deployment.spool(name)).read(1):
+                raise Unavailable(f"{name} has delivery records that tracking never took: start again before you drain")
 
     def _first_unready(self) -> Child | None:
         """One that does not run or does not serve. Those that do not run come first: they are the cause."""
@@ -203,8 +208,9 @@ def _lock(root: Path) -> TextIO:
     return lock
 
 
-def _url(address: tuple[str, int]) -> str:
-    return f"http://{address[0]}:{address[1]}"
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _serves(url: str) -> bool:

@@ -106,11 +106,11 @@ class Reader:
     def is_quiet(self) -> bool:
         """Whether the trainer has read all and no session is open."""
         account = read_account(self.deployment)
-        return not account.faults() and account.events.open == 0
+        return not account.faults() and not account.unread and account.events.open == 0
 
     @property
     def deployment(self) -> Deployment:
-        return Deployment(self.folder / "shop.yaml", self.folder / "data")
+        return Deployment(self.folder / "examples" / "storefront.yaml", self.folder / "data")
 
     @property
     def _environ(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ MAY_CUT = {"gateway", "tracking"}
 PROCESSES = ["gateway", "recommender-main", "tracking", "trainer", "batch"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     config = tmp_path / "product.yaml"
     config.write_text(PRODUCT)
@@ -48,7 +48,7 @@ def deployment(tmp_path: Path) -> Deployment:
     return deployment
 
 
-@pytest.fixture()
+@pytest.fixture
 def up(deployment: Deployment) -> Iterator[Supervisor]:
     with Supervisor(deployment) as supervisor:
         supervisor.wait_ready(timeout_s=60)
@@ -88,7 +88,7 @@ def assert_books_agree(deployment: Deployment, traffic: Traffic) -> None:
     """The client's books, tracking's log, the trainer's ends and the model itself."""
     account, books = read_account(deployment), traffic.books
     assert account.faults() == []
-    assert (account.deliveries.open, account.events.open, account.parked) == (0, 0, 0)
+    assert (account.deliveries.open, account.events.open, account.parked, account.unread) == (0, 0, 0, 0)
     assert books.accepted <= account.accepted <= books.accepted + books.unknown
     assert account.events.ends.get("after_window", 0) == account.events.ends.get("orphan_expired", 0) == 0
     store = open_model_store(deployment.uris.models)

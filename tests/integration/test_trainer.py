@@ -59,7 +59,7 @@ class Desk:
             state=self.state,
             warehouse=self.warehouse,
             publisher=self.publisher,
-            pipeline=Pipeline(RULES, {"home": RewardTable()}, 2),
+            pipeline=Pipeline(RULES, {"home": RewardTable()}, {KEY: (1, 2)}, 2),
             clock=self.clock,
             shard="embedded",
             max_messages=max_messages,
@@ -250,6 +250,17 @@ def test_a_message_that_cannot_be_read_is_set_aside_and_counted(desk):
     slate = new_slate()
     desk.bus.publish([Message(b"x" * 16, START, b"\xffnonsense")])
     desk.receive(slate)
+    desk.happen(slate, (1, "click"))
+    desk.tick(START + 10)
+    assert_same(desk.learnt(), expected((slate, 1, 1.0)))
+    assert desk.ends()[1] == {"used": 1, "rejected": 1}
+
+
+def test_features_that_do_not_fit_their_model_are_set_aside_and_stop_nobody(desk):
+    odd = replace(new_slate(), context_factor=np.zeros(3, dtype=np.float32))
+    slate = new_slate()
+    desk.receive(odd, slate)
+    desk.happen(odd, (1, "click"))
     desk.happen(slate, (1, "click"))
     desk.tick(START + 10)
     assert_same(desk.learnt(), expected((slate, 1, 1.0)))

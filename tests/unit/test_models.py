@@ -145,3 +145,12 @@ def test_an_empty_store_says_so(store):
         models.resolve(store, "home")
     with pytest.raises(NotFound, match="known: none yet"):
         models.newest(store, KEY)
+
+
+def test_a_second_rollback_must_say_where_to(store):
+    for sequence in (1, 2, 3):
+        learn(store, sequence)
+    models.roll_back(store, KEY, None, now=50.0)
+    with pytest.raises(InvalidInput, match="name the generation"):
+        models.roll_back(store, KEY, None, now=60.0)
+    assert models.roll_back(store, KEY, Generation(1), now=60.0).snapshot.reason == "rollback to 1"

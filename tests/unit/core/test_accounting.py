@@ -21,10 +21,15 @@ def test_a_balanced_account_has_no_faults() -> None:
     assert BALANCED.faults() == []
 
 
+def test_what_is_on_its_way_is_no_fault() -> None:
+    assert replace(BALANCED, recorded=11, accepted=8, unread=2).faults() == []
+
+
 @pytest.mark.parametrize(
     ("account", "words"),
     [
         (replace(BALANCED, recorded=11), "tracking recorded 11 deliveries, the trainer read 10"),
+        (replace(BALANCED, unread=-2), "the trainer has read 2 messages more than the bus ever carried"),
         (replace(BALANCED, accepted=8), "tracking accepted 8 events, the trainer read 6 and 1 wait"),
         (replace(BALANCED, deliveries=Side(10, {"learnt": 2}, 3)), "deliveries: 10 came in, 2 ended, 3 are open"),
         (replace(BALANCED, events=Side(6, {"used": 6}, 1)), "events: 6 came in, 6 ended, 1 are open"),

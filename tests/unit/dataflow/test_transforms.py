@@ -132,11 +132,11 @@ def test_a_bundle_that_is_run_again_keeps_one_of_each():
 
 
 def test_folds_a_slate_s_messages_with_what_is_remembered_of_it():
-    step = FoldSlate(AT + 5, 0.0, RULES, REWARDS)
+    step = FoldSlate(AT + 5, 0.0, RULES, REWARDS, {})
     (first,) = step.process((request_id(1), [MESSAGE + bus_body(event(1, 1))]))
     assert first.state is not None
     assert (first.examples, first.state.open_events, first.state.due_at) == ((), 1, AT + 11)
-    later = FoldSlate(AT + 12, 0.0, RULES, REWARDS)
+    later = FoldSlate(AT + 12, 0.0, RULES, REWARDS, {})
     entries = [STATE + first.state.body, MESSAGE + bus_body(event(2, 1, "click"))]
     for order in (entries, entries[::-1]):
         (second,) = later.process((request_id(1), order))
@@ -147,14 +147,14 @@ def test_folds_a_slate_s_messages_with_what_is_remembered_of_it():
 
 @pytest.mark.parametrize("body", [b"\xff\xff", b"", bus_body(event(2, 1))[:-30]], ids=["rubbish", "empty", "cut off"])
 def test_a_message_that_cannot_be_read_does_not_stop_the_others_of_its_slate(body):
-    step = FoldSlate(AT + 60, 0.0, RULES, REWARDS)
+    step = FoldSlate(AT + 60, 0.0, RULES, REWARDS, {})
     (fold,) = step.process((request_id(1), [MESSAGE + body, MESSAGE + bus_body(event(1, 1))]))
     assert len(fold.examples) == 1
     assert [unreadable for unreadable, _ in fold.unreadable] == [body]
 
 
 def test_a_run_leaves_no_desk_behind_even_if_a_step_fails():
-    pipeline = Pipeline(RULES, {"home": None}, 2)  # type: ignore[dict-item]
+    pipeline = Pipeline(RULES, {"home": None}, {}, 2)  # type: ignore[dict-item]
     with pytest.raises(Exception, match="outcomes"):
         pipeline.run([(request_id(1), MESSAGE + bus_body(event(1, 1)))], AT + 60, 0.0)
     assert _DESKS == {}

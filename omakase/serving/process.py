@@ -1,0 +1,28 @@
+"""How every process of Omakase starts: settings, logs, and a message instead of a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from omakase import logs
+from omakase.core.errors import OmakaseError
+from omakase.serving.lifeline import hold
+from omakase.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+def run(name: str, kind: type[S], work: Callable[[S], None]) -> int:
+    """Read the settings from the environment and do the work of the service. Returns the exit code."""
+    try:
+        settings = kind.from_environ(os.environ)
+        logs.set_up(name, settings.log_level)
+        hold(settings.lifeline_fd)
+        work(settings)
+    except OmakaseError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    return 0
