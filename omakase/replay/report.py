@@ -173,7 +173,7 @@ def _line(
 
 
 def _table(lines: tuple[Line, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("policy", "how"):
         table.add_column(name)
     for name in ("rows", "matched", "clicks", "CTR", "IPS", "SNIPS"):
@@ -195,7 +195,7 @@ def _percent(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     high = f"{100 * estimate.high:.2f}" if math.isfinite(estimate.high) else "∞"
-    return f"{100 * estimate.value:.2f}\n({100 * estimate.low:.2f}–{high})"
+    return f"{100 * estimate.value:.2f}\n{100 * estimate.low:.2f}–{high}"
 
 
 def _plain(value: Any) -> Any:
