@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from pydantic_core import from_json
 
 from omakase import __version__
+from omakase.core.events import Event
 from omakase.ports.clock import Clock
 from omakase.serving.http import install, problem
 from tracking.events import EventsIn, EventsOut, Reader, Rejected, Rejection
@@ -45,25 +46,20 @@ def create_app(
     app = FastAPI(title="Omakase tracking", version=__version__, lifespan=lifespan)
     install(app, max_body_bytes, is_ready)
 
+    async def accept(events: list[Event]) -> None:
+        if events:
+            await intake.accept(events)
+        for event in events:
+            ACCEPTED.labels(event.type).inc()
+
     @app.post("/v1/events", status_code=202, response_model=EventsOut, openapi_extra=_BODY, responses=_PROBLEMS)
     async def post_events(request: Request) -> Response:
         """Accept what people did. A 202 means: the accepted events survive the death of every process.
 
         Any content type will do, so that `navigator.sendBeacon` works. Events may come before their delivery is known.
         """
-        sent = _events(await request.body(), max_events)
-        now = clock.now()
-        events, rejected = [], []
-        for index, raw in enumerate(sent):
-            try:
-                events.append(reader.read(raw, now))
-            except Rejected as fault:
-                REJECTED.labels(fault.reason).inc()
-                rejected.append(Rejection(index=index, reason=fault.reason, detail=fault.detail))
-        if events:
-            await intake.accept(events)
-        for event in events:
-            ACCEPTED.labels(event.type).inc()
+        events, rejected = _read(reader, _events(await request.body(), max_events), clock.now())
+        await accept(events)
         answer = EventsOut(accepted=len(events), rejected=rejected).model_dump_json()
         return Response(answer, HTTPStatus.ACCEPTED, media_type="application/json")
 
@@ -78,11 +74,21 @@ def create_app(
         except Rejected as fault:
             REJECTED.labels(fault.reason).inc()
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{fault.reason}: {fault.detail}")
-        await intake.accept([event])
-        ACCEPTED.labels(event.type).inc()
+        await accept([event])
         return Response(_GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
 
     return app
+
+
+def _read(reader: Reader, sent: list[object], now: float) -> tuple[list[Event], list[Rejection]]:
+    events, rejected = [], []
+    for index, raw in enumerate(sent):
+        try:
+            events.append(reader.read(raw, now))
+        except Rejected as fault:
+            REJECTED.labels(fault.reason).inc()
+            rejected.append(Rejection(index=index, reason=fault.reason, detail=fault.detail))
+    return events, rejected
 
 
 def _events(body: bytes, max_events: int) -> list[object]:
