@@ -11,7 +11,8 @@ import numpy as np
 
 from omakase.adapters import open_catalogue_store
 from omakase.core.catalogue import Item
-from omakase.supervisor import Deployment, Supervisor
+from omakase.deployment import Deployment
+from omakase.supervisor import Supervisor
 
 ITEMS = 1000
 PRODUCT = """

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from omakase.adapters import open_delivery_store, open_event_log, open_training_state
 from omakase.core.accounting import DELIVERIES, EVENTS, Account
-from omakase.supervisor.deployment import Deployment
+from omakase.deployment import Deployment
 
 Version = TypeVar("Version")
 Read = TypeVar("Read")

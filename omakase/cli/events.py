@@ -12,7 +12,7 @@ from rich.table import Table
 from omakase.accounts import read_account
 from omakase.cli.options import AsJson, ExistingDataDir
 from omakase.core.accounting import Account
-from omakase.supervisor import Deployment
+from omakase.deployment import Deployment
 
 app = typer.Typer(help="What became of every delivery and event.", no_args_is_help=True)
 

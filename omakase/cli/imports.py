@@ -17,8 +17,7 @@ from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidInput
 from omakase.core.ids import Keyring, Pseudonym
 from omakase.core.values import Facts, facts_of
-from omakase.keys import create_keys, load_keys
-from omakase.supervisor import Deployment
+from omakase.deployment import Deployment
 
 items = typer.Typer(help="The items that can be shown.", no_args_is_help=True)
 contexts = typer.Typer(help="What is known of people before they ask.", no_args_is_help=True)
@@ -48,6 +47,8 @@ def import_contexts(file: File, data_dir: DataDir) -> None:
 
     Example: `omakase contexts import examples/contexts.ndjson --data-dir data`
     """
+    from omakase.keys import create_keys, load_keys
+
     deployment = Deployment(file, data_dir)
     if not deployment.keys.exists():
         create_keys(deployment.keys)

@@ -18,9 +18,9 @@ from omakase import models
 from omakase.adapters import open_model_store
 from omakase.cli.options import AsJson, ExistingDataDir
 from omakase.core.posterior import Posterior
+from omakase.deployment import Deployment
 from omakase.models import Published
 from omakase.ports.model_store import Generation, ModelStore
-from omakase.supervisor import Deployment
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 

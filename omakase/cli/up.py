@@ -10,8 +10,8 @@ from rich.console import Console
 
 from omakase.cli.options import Config, DataDir
 from omakase.cli.signals import until_stopped
+from omakase.deployment import Deployment
 from omakase.logs import set_up
-from omakase.supervisor import Deployment, Supervisor
 
 
 def up(
@@ -28,6 +28,8 @@ def up(
 
     Example: `omakase up --config examples/storefront.yaml --data-dir data`
     """
+    from omakase.supervisor import Supervisor
+
     set_up("omakase", "INFO")
     if durability not in ("os", "disk"):
         raise typer.BadParameter("use os or disk", param_hint="--durability")

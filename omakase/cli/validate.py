@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from omakase.config import load_product
-
 
 def validate(
     file: Annotated[Path, typer.Argument(help="The configuration, YAML.", exists=True, dir_okay=False)],
@@ -18,6 +16,8 @@ def validate(
 
     Example: `omakase validate examples/storefront.yaml`
     """
+    from omakase.config import load_product
+
     product = load_product(file)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{file} is valid: {len(product.placements)} placements, {len(product.models)} models")

@@ -25,7 +25,8 @@ from omakase.demo.scoreboard import RECENT_S, LogReader, Scoreboard
 from omakase.demo.summary import print_summary, summary
 from omakase.demo.verdict import faults
 from omakase.demo.view import NoView, View, view_for
-from omakase.supervisor import Deployment, Supervisor
+from omakase.deployment import Deployment
+from omakase.supervisor import Supervisor
 
 _REFRESH_S = 1.0
 _READY_TIMEOUT_S = 30.0

@@ -7,7 +7,7 @@ import time
 
 from omakase.adapters import open_delivery_store, open_event_log, open_training_state
 from omakase.core.errors import Unavailable
-from omakase.supervisor import Deployment
+from omakase.deployment import Deployment
 
 POLL_S = 0.1
 """How often the recommenders of a replay look for a new model."""

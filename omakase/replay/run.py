@@ -17,13 +17,14 @@ from omakase.adapters import open_catalogue_store
 from omakase.adapters.local.clock import MappedClock
 from omakase.core.accounting import Account, DeliveryEnd
 from omakase.core.errors import InvalidInput
+from omakase.deployment import Deployment
 from omakase.replay.driver import Course, Endpoints, Served, drive
 from omakase.replay.items import read_items
 from omakase.replay.log import Log, read_log
 from omakase.replay.product import LEARNT, PLACEMENTS, write_product
 from omakase.replay.pupil import TUNING, Pupil
 from omakase.replay.report import ReplayReport, report
-from omakase.supervisor import Deployment, Supervisor
+from omakase.supervisor import Supervisor
 
 _READY_S = 60.0
 

@@ -1,6 +1,5 @@
-"""Everything on one machine: the processes, the sockets and the data directory of a whole Omakase."""
+"""The processes of a whole Omakase on one machine: started, watched, stopped in order."""
 
-from omakase.supervisor.deployment import Deployment, Uris
 from omakase.supervisor.supervisor import Supervisor
 
-__all__ = ["Deployment", "Supervisor", "Uris"]
+__all__ = ["Supervisor"]

@@ -24,11 +24,11 @@ from omakase.adapters import open_event_log, open_spool_reader
 from omakase.adapters.local.files import disk_errors
 from omakase.config import load_product
 from omakase.core.errors import Unavailable
+from omakase.deployment import Deployment
 from omakase.keys import create_keys
 from omakase.serving.http import listen
 from omakase.settings import Settings
 from omakase.supervisor.child import Child, Program
-from omakase.supervisor.deployment import Deployment
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ import pytest
 from omakase import models
 from omakase.accounts import read_account
 from omakase.adapters import open_model_store
+from omakase.deployment import Deployment
 from omakase.replay.generate import generate
-from omakase.supervisor import Deployment
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -14,7 +14,8 @@ from omakase.accounts import read_account
 from omakase.adapters import open_catalogue_store, open_model_store
 from omakase.core.accounting import DeliveryEnd
 from omakase.core.catalogue import Item
-from omakase.supervisor import Deployment, Supervisor
+from omakase.deployment import Deployment
+from omakase.supervisor import Supervisor
 from tests.fault.traffic import Traffic, wait_until
 
 PRODUCT = """

@@ -25,11 +25,12 @@ from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidConfig, Unavailable
 from omakase.core.ids import Pseudonym, new_request_id
 from omakase.core.slates import Ranked, Slate, stamp
+from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.models import keys, newest
 from omakase.ports.model_store import ABSENT
 from omakase.snapshots import model_key, model_version
-from omakase.supervisor import Deployment, Supervisor, child
+from omakase.supervisor import Supervisor, child
 from omakase.supervisor.child import Child, Program
 from omakase.wire import encode_slate
 from tests.fault.traffic import post

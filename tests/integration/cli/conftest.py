@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from omakase.cli import main
-from omakase.supervisor import Deployment
+from omakase.deployment import Deployment
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

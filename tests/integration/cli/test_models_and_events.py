@@ -16,12 +16,12 @@ from omakase.adapters import (
 )
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, Tally
 from omakase.core.posterior import Statistics
+from omakase.deployment import Deployment
 from omakase.ports.delivery_store import Parked
 from omakase.ports.event_bus import Message
 from omakase.ports.model_store import ABSENT, ModelKey
 from omakase.ports.training_state import Progress, Tick
 from omakase.snapshots import Snapshot, encode_snapshot
-from omakase.supervisor import Deployment
 
 KEY = ModelKey("home/abc")
 

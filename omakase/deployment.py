@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from omakase.config.schema import Product
 from omakase.settings import BatchSettings, GatewaySettings, RecommenderSettings, TrackingSettings, TrainerSettings
+
+if TYPE_CHECKING:
+    from omakase.config import Product
 
 
 @dataclass(frozen=True, slots=True)
