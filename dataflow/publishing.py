@@ -14,12 +14,13 @@ from omakase.core.policies import Belief
 from omakase.core.posterior import Statistics
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
-from omakase.ports.training_state import Batch, TrainingState
+from omakase.ports.pending_batches import Batch, PendingBatches
 from omakase.snapshots import Snapshot, decode_snapshot, encode_snapshot
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+_MANY = 32
 
 
 class Publisher:
@@ -33,14 +34,14 @@ class Publisher:
     def __init__(
         self,
         store: ModelStore,
-        state: TrainingState,
+        batches: PendingBatches,
         clock: Clock,
         shard: str,
         interval_s: float,
         monotonic: Callable[[], float],
     ) -> None:
         self._store = store
-        self._state = state
+        self._batches = batches
         self._clock = clock
         self._shard = shard
         self._interval_s = interval_s
@@ -49,7 +50,7 @@ class Publisher:
 
     def publish(self, *, at_once: bool = False) -> None:
         """Publish what is pending and due. A model that refuses keeps its batches; the others go on."""
-        for key, batches in groupby(self._state.pending(), key=attrgetter("key")):
+        for key, batches in groupby(self._batches.pending(), key=attrgetter("key")):
             if not at_once and self._monotonic() < self._published.get(key, -self._interval_s) + self._interval_s:
                 continue
             try:
@@ -63,27 +64,25 @@ class Publisher:
             newest = self._store.latest(key)
             snapshot, generation = (_new(key), ABSENT) if newest is None else (decode_snapshot(newest[0]), newest[1])
             if snapshot.frozen:
+                self._gather(snapshot, batches)
                 return
             grown = self._add(snapshot, batches)
             if grown is None:
-                self._state.settle(key, batches[-1].sequence, generation, snapshot.published_at)
+                self._batches.settle(key, batches[-1].last, generation, snapshot.published_at)
                 return
             try:
                 written = self._store.publish(key, encode_snapshot(grown), if_generation=generation)
             except Conflict:
                 continue
-            self._state.settle(key, grown.sequences[self._shard], written, grown.published_at)
+            self._batches.settle(key, grown.sequences[self._shard], written, grown.published_at)
             return
         raise Conflict(f"somebody else wrote {_ATTEMPTS} times in a row")
 
     def _add(self, snapshot: Snapshot, batches: Sequence[Batch]) -> Snapshot | None:
         """The snapshot with every batch that continues it, or None if it holds them all. Raises: Corrupt."""
-        learnt = snapshot.sequences.get(self._shard, 0)
-        new = [batch for batch in batches if batch.sequence > learnt]
+        new = self._not_in(snapshot, batches)
         if not new:
             return None
-        if [batch.sequence for batch in new] != list(range(learnt + 1, learnt + 1 + len(new))):
-            raise Corrupt(f"batches {[batch.sequence for batch in new]} do not continue sequence {learnt}")
         sums = [decode_snapshot(batch.statistics).statistics for batch in new]
         before = snapshot.statistics if snapshot.statistics.dimensions else Statistics.empty(sums[0].dimensions)
         statistics = reduce(add, sums, before)
@@ -91,10 +90,29 @@ class Publisher:
         return replace(
             snapshot,
             statistics=statistics,
-            sequences={**snapshot.sequences, self._shard: new[-1].sequence},
+            sequences={**snapshot.sequences, self._shard: new[-1].last},
             published_at=self._clock.now(),
             reason="learnt",
         )
+
+    def _not_in(self, snapshot: Snapshot, batches: Sequence[Batch]) -> list[Batch]:
+        """The batches that the snapshot does not hold. Raises: Corrupt if they do not continue it."""
+        learnt = snapshot.sequences.get(self._shard, 0)
+        new = [batch for batch in batches if batch.last > learnt]
+        for batch, before in zip(new, [learnt, *(batch.last for batch in new)], strict=False):
+            if batch.first != before + 1:
+                raise Corrupt(f"batch {batch.first} to {batch.last} does not continue sequence {before}")
+        return new
+
+    def _gather(self, frozen: Snapshot, batches: Sequence[Batch]) -> None:
+        """While a model is frozen, what waits for it becomes one batch: it may wait for days."""
+        new = self._not_in(frozen, batches)
+        if len(new) < _MANY:
+            return
+        sums = reduce(add, (decode_snapshot(batch.statistics).statistics for batch in new))
+        clicks = [at for batch in new for at in batch.clicks]
+        whole = batch_of(new[0].key, sums, clicks)
+        self._batches.merge(replace(whole, first=new[0].first, last=new[-1].last))
 
 
 def _new(key: ModelKey) -> Snapshot:

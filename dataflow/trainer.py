@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from dataflow.bounded import Outcome, Pipeline
 from dataflow.examples import example_row
 from dataflow.publishing import Publisher, batch_of
 from dataflow.transforms import MESSAGE, STATE
 from omakase.core.accounting import Tally
-from omakase.core.errors import Corrupt
+from omakase.core.errors import Corrupt, OmakaseError
 from omakase.core.ids import RequestId
 from omakase.ports.clock import Clock
 from omakase.ports.event_bus import EventLog, Logged
@@ -44,6 +46,18 @@ class Trainer:
     clock: Clock
     shard: str
     max_messages: int
+
+    def run(self, stopping: Event, tick_s: float) -> None:
+        """Tick every `tick_s`, at once while it is behind, until `stopping` is set. A tick that fails is repeated."""
+        while not stopping.is_set():
+            started = time.monotonic()
+            try:
+                is_behind = self.tick()
+            except OmakaseError as error:
+                log.error("this tick is tried again: %s", error)
+                is_behind = False
+            if not is_behind:
+                stopping.wait(max(0.0, tick_s - (time.monotonic() - started)))
 
     def tick(self) -> bool:
         """Do what is due now. Returns whether more is waiting to be read."""

@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from omakase.config.schema import Product
 from omakase.core.accounting import Tally
 from omakase.core.errors import Corrupt
 from omakase.core.events import Event
@@ -22,6 +23,7 @@ from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState, 
 from omakase.core.slates import Slate
 from omakase.core.training import summarise
 from omakase.ports.training_state import StoredState
+from omakase.snapshots import model_key
 from omakase.states import decode_state, encode_state
 from omakase.wire import decode_bus_body
 
@@ -44,6 +46,12 @@ class Folded:
     examples: tuple[Example, ...]
     tally: Tally
     unreadable: tuple[tuple[bytes, str], ...] = ()
+
+
+def widths_of(product: Product) -> dict[str, Widths]:
+    """How wide the features of each configured model are."""
+    specs = {name: product.feature_spec(name) for name in product.models}
+    return {model_key(name, spec.schema_id): (spec.context_width, spec.item_width) for name, spec in specs.items()}
 
 
 class FoldSlate(beam.DoFn):  # type: ignore[misc]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from omakase.ports.delivery_store import DeliveryStore
     from omakase.ports.event_bus import EventBus, EventLog
     from omakase.ports.model_store import ModelStore
+    from omakase.ports.pending_batches import PendingBatches
     from omakase.ports.training_state import TrainingState
     from omakase.ports.warehouse import Warehouse
 
@@ -44,6 +45,7 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("delivery log", "spool"): Adapter(f"{_LOCAL}.spool:Spool"),
     ("spool reader", "spool"): Adapter(f"{_LOCAL}.spool_reader:SpoolReader"),
     ("training state", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
+    ("pending batches", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("warehouse", "duckdb"): Adapter(f"{_LOCAL}.warehouse:FileWarehouse"),
 }
 
@@ -106,6 +108,12 @@ def open_training_state(uri: str) -> TrainingState:
     """`sqlite:/path.db[?durability=os|disk]`."""
     state: TrainingState = _open("training state", uri)
     return state
+
+
+def open_pending_batches(uri: str) -> PendingBatches:
+    """`sqlite:/path.db[?durability=os|disk]`, the same as the training state's: one transaction fills both."""
+    batches: PendingBatches = _open("pending batches", uri)
+    return batches
 
 
 def open_warehouse(uri: str) -> Warehouse:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from omakase.core.accounting import Side, Tally
 from omakase.core.ids import RequestId
-from omakase.ports.model_store import Generation, ModelKey
+from omakase.ports.pending_batches import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,6 @@ class StoredState:
     due_at: float
     open_events: int
     open_deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Sums that a model has yet to add. `sequence` continues the model's own count, from 1.
-
-    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds.
-    """
-
-    key: ModelKey
-    statistics: bytes
-    clicks: tuple[float, ...]
-    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +60,6 @@ class TrainingState(Protocol):
 
     def commit(self, tick: Tick) -> None:
         """Change all of it and give every batch its sequence. Raises: Conflict if `number` was taken; Unavailable."""
-
-    def pending(self) -> list[Batch]:
-        """Batches that are not known to be published, by model and sequence. Raises: Unavailable."""
-
-    def settle(self, key: ModelKey, through: int, generation: Generation, published_at: float) -> None:
-        """Note that `generation` holds a model's batches up to sequence `through`. Idempotent. Raises: Unavailable."""
 
     def account(self) -> tuple[Side, Side]:
         """What became of deliveries and of events. Raises: Unavailable."""

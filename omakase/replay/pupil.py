@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from omakase.adapters import open_delivery_store, open_event_log, open_training_state
+from omakase.adapters import open_delivery_store, open_event_log, open_pending_batches, open_training_state
 from omakase.core.errors import Unavailable
 from omakase.deployment import Deployment
 
@@ -23,6 +23,7 @@ class Pupil:
     def __init__(self, deployment: Deployment) -> None:
         uris = deployment.uris
         self._state = open_training_state(uris.training)
+        self._batches = open_pending_batches(uris.training)
         self._log = open_event_log(uris.bus)
         self._deliveries = open_delivery_store(uris.deliveries)
 
@@ -42,5 +43,5 @@ class Pupil:
         return (
             not self._deliveries.waiting()
             and self._state.progress().cursor == self._log.last_offset()
-            and not self._state.pending()
+            and not self._batches.pending()
         )

@@ -10,12 +10,14 @@ import pytest
 
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, REDELIVERED, SERVED
 from omakase.core.errors import Conflict, OmakaseError
-from omakase.ports.training_state import Batch, Progress, StoredState, Tick
+from omakase.ports.pending_batches import Batch
+from omakase.ports.training_state import Progress, StoredState, Tick
 
 COMMIT_FOR_EVER = """
 import sys
 from omakase.adapters import open_training_state
-from omakase.ports.training_state import Batch, Progress, StoredState, Tick
+from omakase.ports.pending_batches import Batch
+from omakase.ports.training_state import Progress, StoredState, Tick
 state, n = open_training_state(sys.argv[1]), 0
 while True:
     n += 1
@@ -61,7 +63,7 @@ def test_a_tick_changes_everything_it_names(state):
     )
     assert state.progress() == Progress(1, 7, 100.0)
     assert state.load([slate(1), slate(2), slate(3)], due_by=-1.0) == {slate(1): b"one", slate(2): b"two"}
-    assert state.pending() == [Batch("clicks/abc", b"sums", (1.5, 2.5), sequence=1)]
+    assert state.pending() == [Batch("clicks/abc", b"sums", (1.5, 2.5), 1, 1)]
     deliveries, events = state.account()
     assert (deliveries.total, deliveries.ends, deliveries.open) == (6, {}, 4)
     assert (events.total, events.ends, events.open) == (2, {}, 2)
@@ -138,7 +140,7 @@ def test_each_model_counts_its_own_batches_and_goes_on_after_they_are_settled(st
     state.commit(tick(1, batches=[Batch("a", b"a1", ()), Batch("b", b"b1", ())]))
     state.settle("a", 1, 1, 10.0)
     state.commit(tick(2, batches=[Batch("b", b"b2", ()), Batch("a", b"a2", ())]))
-    found = [(batch.key, batch.sequence, batch.statistics) for batch in state.pending()]
+    found = [(batch.key, batch.last, batch.statistics) for batch in state.pending()]
     assert found == [("a", 2, b"a2"), ("b", 1, b"b1"), ("b", 2, b"b2")]
 
 
@@ -147,7 +149,27 @@ def test_settling_takes_a_model_s_batches_up_to_a_sequence_and_again_is_no_error
         state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),)), Batch("b", b"sums", ())]))
     for _ in range(2):
         state.settle("a", 2, 5, 99.0)
-    assert [(batch.key, batch.sequence) for batch in state.pending()] == [("a", 3), ("b", 1), ("b", 2), ("b", 3)]
+    assert [(batch.key, batch.last) for batch in state.pending()] == [("a", 3), ("b", 1), ("b", 2), ("b", 3)]
+
+
+def test_merged_batches_are_one_that_spans_their_sequences(state):
+    for number in (1, 2, 3):
+        state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),))]))
+    state.merge(Batch("a", b"whole", (1.0, 2.0), 1, 2))
+    state.commit(tick(4, batches=[Batch("a", b"sums", ())]))
+    assert [(batch.first, batch.last) for batch in state.pending()] == [(1, 2), (3, 3), (4, 4)]
+    state.merge(Batch("a", b"all", (1.0, 2.0, 3.0), 1, 4))
+    assert state.pending() == [Batch("a", b"all", (1.0, 2.0, 3.0), 1, 4)]
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 4), (0, 2), (4, 5)])
+def test_only_what_is_all_there_can_be_merged(state, first, last):
+    for number in (1, 2, 3):
+        state.commit(tick(number, batches=[Batch("a", b"sums", ())]))
+    before = state.pending()
+    with pytest.raises(Conflict):
+        state.merge(Batch("a", b"whole", (), first, last))
+    assert state.pending() == before
 
 
 def test_counts_add_up_and_what_could_not_be_read_ended_as_rejected(state):
@@ -176,5 +198,5 @@ def test_keeps_what_it_committed_when_the_trainer_is_killed(training_states, spa
     assert number >= acknowledged
     assert cursor == 10 * number
     assert set(state.load([], due_by=math.inf)) == {slate(n) for n in range(1, number + 1)}
-    assert [batch.sequence for batch in state.pending()] == list(range(1, number + 1))
+    assert [batch.last for batch in state.pending()] == list(range(1, number + 1))
     assert state.account()[1].open == number

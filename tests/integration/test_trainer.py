@@ -284,6 +284,23 @@ def test_a_frozen_model_waits_and_learns_what_waited_when_resumed(desk):
     assert_same(desk.learnt(), expected((first, 1, 1.0), (third, 1, 0.0)))
 
 
+def test_what_waits_for_a_frozen_model_becomes_one_batch(desk, monkeypatch):
+    monkeypatch.setattr("dataflow.publishing._MANY", 3)
+    slates = [new_slate() for _ in range(6)]
+    desk.receive(*slates)
+    for at, slate in enumerate(slates, start=1):
+        desk.happen(slate, (1, "click"))
+        desk.tick(START + 10 * at)
+        if at == 2:
+            models.roll_back(desk.store, KEY, None, START)
+    assert [(batch.first, batch.last) for batch in desk.state.pending()] == [(3, 5), (6, 6)]
+    models.resume(desk.store, KEY, START)
+    desk.tick(START + 100)
+    learnt = [slate for at, slate in enumerate(slates, start=1) if at != 2]
+    assert_same(desk.learnt(), expected(*((slate, 1, 1.0) for slate in learnt)))
+    assert desk.state.pending() == []
+
+
 def test_a_corrupt_model_is_not_overwritten_and_its_batches_wait(desk, caplog):
     slate = new_slate()
     desk.store.publish(KEY, b"nonsense", if_generation=desk.store.generation(KEY))

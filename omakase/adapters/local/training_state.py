@@ -13,7 +13,8 @@ from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, Side
 from omakase.core.errors import Conflict
 from omakase.core.ids import RequestId
 from omakase.ports.model_store import Generation, ModelKey
-from omakase.ports.training_state import Batch, Progress, Tick
+from omakase.ports.pending_batches import Batch
+from omakase.ports.training_state import Progress, Tick
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS progress (
@@ -31,7 +32,8 @@ CREATE INDEX IF NOT EXISTS slate_due ON slate (due_at);
 CREATE TABLE IF NOT EXISTS tally (side TEXT, name TEXT, count INTEGER NOT NULL, PRIMARY KEY (side, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sequence (model TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pending (
-    model TEXT, sequence INTEGER, statistics BLOB NOT NULL, clicks BLOB NOT NULL, PRIMARY KEY (model, sequence)
+    model TEXT, first INTEGER, last INTEGER NOT NULL, statistics BLOB NOT NULL, clicks BLOB NOT NULL,
+    PRIMARY KEY (model, first)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS publishes (
     model TEXT, generation INTEGER, published_at REAL NOT NULL, clicks BLOB NOT NULL, PRIMARY KEY (model, generation)
@@ -42,6 +44,8 @@ _ADVANCE = "UPDATE progress SET tick = ?, cursor = ?, closed_before = max(closed
 _KEEP_SLATE = "INSERT OR REPLACE INTO slate VALUES (?, ?, ?, ?, ?)"
 _COUNT = "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 _NEXT = "INSERT INTO sequence VALUES (?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last"
+_PEND = "INSERT INTO pending VALUES (?, ?, ?, ?, ?)"
+_WITHIN = "FROM pending WHERE model = ? AND first >= ? AND last <= ?"
 _PUBLISHED = "INSERT INTO publishes VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _KEEP_PUBLISHES = 10_000
 # SQLite's bound on parameters is far higher; this keeps statements small enough to be cached.
@@ -49,7 +53,7 @@ _IN = 500
 
 
 class SqliteTrainingState:
-    """TrainingState. What it knows of a slate is one row, indexed by when it is due."""
+    """TrainingState and PendingBatches: they change together. A slate is one row, indexed by when it is due."""
 
     def __init__(self, path: Path, durability: Durability = "os") -> None:
         self._database = Database(path, _SCHEMA, durability)
@@ -94,24 +98,34 @@ class SqliteTrainingState:
             connection.executemany(_COUNT, [(side, name, n) for (side, name), n in tick.tally.items() if n])
             for batch in tick.batches:
                 (sequence,) = connection.execute(_NEXT, (batch.key,)).fetchone()
-                row = (batch.key, sequence, batch.statistics, _pack(batch.clicks))
-                connection.execute("INSERT INTO pending VALUES (?, ?, ?, ?)", row)
+                connection.execute(_PEND, (batch.key, sequence, sequence, batch.statistics, _pack(batch.clicks)))
             connection.executemany("INSERT INTO unreadable (body, reason) VALUES (?, ?)", tick.unreadable)
 
     def pending(self) -> list[Batch]:
-        """See TrainingState."""
+        """See PendingBatches."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT model, sequence, statistics, clicks FROM pending ORDER BY 1, 2"
+                "SELECT model, statistics, clicks, first, last FROM pending ORDER BY model, first"
             ).fetchall()
-        return [Batch(ModelKey(key), statistics, _unpack(clicks), n) for key, n, statistics, clicks in rows]
+        return [Batch(ModelKey(key), sums, _unpack(clicks), *ends) for key, sums, clicks, *ends in rows]
+
+    def merge(self, whole: Batch) -> None:
+        """See PendingBatches."""
+        within = (whole.key, whole.first, whole.last)
+        with self._database.write() as connection:
+            (count,) = connection.execute(f"SELECT coalesce(sum(last - first + 1), 0) {_WITHIN}", within).fetchone()
+            if count != whole.last - whole.first + 1:
+                raise Conflict(f"batches {whole.first} to {whole.last} of {whole.key} are not all pending")
+            connection.execute(f"DELETE {_WITHIN}", within)
+            row = (whole.key, whole.first, whole.last, whole.statistics, _pack(whole.clicks))
+            connection.execute(_PEND, row)
 
     def settle(self, key: ModelKey, through: int, generation: Generation, published_at: float) -> None:
-        """See TrainingState."""
+        """See PendingBatches."""
         with self._database.write() as connection:
-            parts = connection.execute("SELECT clicks FROM pending WHERE model = ? AND sequence <= ?", (key, through))
+            parts = connection.execute("SELECT clicks FROM pending WHERE model = ? AND last <= ?", (key, through))
             clicks = b"".join(part for (part,) in parts)
-            connection.execute("DELETE FROM pending WHERE model = ? AND sequence <= ?", (key, through))
+            connection.execute("DELETE FROM pending WHERE model = ? AND last <= ?", (key, through))
             connection.execute(_PUBLISHED, (key, generation, published_at, clicks))
             oldest = generation - _KEEP_PUBLISHES
             connection.execute("DELETE FROM publishes WHERE model = ? AND generation < ?", (key, oldest))

@@ -26,6 +26,7 @@ OPENERS = {
     "delivery log": adapters.open_delivery_log,
     "spool reader": adapters.open_spool_reader,
     "training state": adapters.open_training_state,
+    "pending batches": adapters.open_pending_batches,
     "warehouse": adapters.open_warehouse,
 }
 

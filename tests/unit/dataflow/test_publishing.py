@@ -111,7 +111,7 @@ def test_batches_that_do_not_fit_their_model_wait_and_leave_it_as_it_is(desk, ca
     desk.publish_at(10.0)
     assert desk.found() == (1, 1)
     assert len(desk.state.pending()) == 1
-    assert {"gap": "do not continue sequence 1", "dimensions": "dimensions"}[fault] in caplog.text
+    assert {"gap": "does not continue sequence 1", "dimensions": "dimensions"}[fault] in caplog.text
 
 
 def test_a_frozen_model_keeps_its_batches_until_it_is_resumed(desk):
