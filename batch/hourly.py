@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 
 from batch.rows import hour_of
 from omakase.core.errors import Conflict, Corrupt
+from omakase.popularity import encode_popularity, popularity_key
 from omakase.ports.clock import Clock
-from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
+from omakase.ports.model_store import ABSENT, ModelStore
 from omakase.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ class Hourly:
         for row in self.warehouse.query(_POPULARITY, (since,)):
             ranking.setdefault(str(row["placement"]), []).append(str(row["item_id"]))
         for placement, item_ids in ranking.items():
-            key = ModelKey(f"popularity/{placement}")
-            body = json.dumps(item_ids).encode()
+            key = popularity_key(placement)
+            body = encode_popularity(item_ids)
             try:
                 newest, generation = self.models.latest(key) or (None, ABSENT)
             except Corrupt as error:

@@ -68,8 +68,8 @@ class Trainer:
         now = messages[-1].message.at if is_behind else self.clock.now()
         rules = self.pipeline.rules
         # A millisecond more: the sum that dropped a slate and this difference may round differently.
-        over = now - rules.reward_window_s - rules.allowed_lateness_s + 0.001
-        self._fold(progress, messages, now, over)
+        next_closed_before = now - rules.reward_window_s - rules.allowed_lateness_s + 0.001
+        self._fold(progress, messages, now, next_closed_before)
         self.publisher.publish()
         return is_behind
 
@@ -80,7 +80,7 @@ class Trainer:
         self._fold(self.state.progress(), (), math.inf, self.clock.now())
         self.publisher.publish(at_once=True)
 
-    def _fold(self, before: Progress, messages: Sequence[Logged], now: float, closed_before: float) -> None:
+    def _fold(self, before: Progress, messages: Sequence[Logged], now: float, next_closed_before: float) -> None:
         work, unreadable = _sort(messages)
         states = self.state.load((RequestId(request_id) for request_id, _ in work), due_by=now)
         work += [(request_id, STATE + body) for request_id, body in states.items()]
@@ -88,7 +88,7 @@ class Trainer:
             return
         outcome = self.pipeline.run(work, now, before.closed_before)
         cursor = messages[-1].offset if messages else before.cursor
-        progress = Progress(before.number + 1, cursor, closed_before)
+        progress = Progress(before.number + 1, cursor, next_closed_before)
         self._keep_examples(progress.number, outcome)
         tick = _tick(progress, outcome, unreadable)
         self.state.commit(tick)

@@ -1,4 +1,4 @@
-"""The pipeline's steps, the same on a laptop and on Dataflow. What they compute lives in `omakase.core`."""
+"""The pipeline's steps, free of any runner. What they compute lives in `omakase.core`."""
 
 from __future__ import annotations
 

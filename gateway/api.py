@@ -8,8 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
 
-from omakase.config.suggestion import suggest
 from omakase.core.errors import InvalidFeature
+from omakase.core.suggestion import suggest
 from omakase.core.values import Facts, Value, facts_of
 
 MAX_EXCLUDED = 1000

@@ -17,13 +17,14 @@ from gateway.recommenders import Recommender
 from gateway.service import Gateway
 from gateway.shelf import Shelf, ShelfLoader
 from gateway.surfaces import Surfaces
+from omakase import __version__
 from omakase.config.schema import Product
 from omakase.core.ids import Keyring
 from omakase.ports.catalogue_store import CatalogueStore
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_log import DeliveryLog
 from omakase.ports.model_store import ModelStore
-from omakase.serving.http import install
+from omakase.serving.http import inline_schema, install
 from omakase.serving.refresher import Refresher
 from omakase.serving.shipper import Shipper
 
@@ -89,7 +90,7 @@ def new_app(parts: Parts) -> FastAPI:
             await recommender.close()
         await asyncio.to_thread(parts.shipper.stop, parts.drain_s)
 
-    app = FastAPI(title="Omakase gateway", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(title="Omakase gateway", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     _add_recommendations(app, gateway)  # first: routes are tried in order
     install(app, parts.max_body_bytes, state.is_ready)
     return app
@@ -97,10 +98,7 @@ def new_app(parts: Parts) -> FastAPI:
 
 def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
     # The body is read here and not by FastAPI: its JSON reader takes NaN, lone surrogates and numbers without end.
-    schema = RecommendationRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    # Nested models are written out in place, so that the schema stands by itself.
-    definitions = schema.pop("$defs", {})
-    schema["properties"]["consent"] = {**definitions["Consent"], "default": {"personalise": True, "measure": True}}
+    schema = {**inline_schema(RecommendationRequest), "additionalProperties": False}
     described = {"required": True, "content": {"application/json": {"schema": schema}}}
 
     @app.post(
@@ -109,7 +107,12 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
         summary="What to show this person here",
         response_model=RecommendationResponse,
         openapi_extra={"requestBody": described},
-        responses={404: _told("No such placement"), 413: _told("Too large a body"), 422: _told("It does not fit")},
+        responses={
+            404: _told("No such placement"),
+            413: _told("Too large a body"),
+            422: _told("It does not fit"),
+            503: _told("Before the first catalogue"),
+        },
     )
     async def recommend(request: Request) -> Response:
         body = await request.body()
@@ -119,7 +122,7 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
             REQUESTS.labels("", "", "", "422", "").inc()
             raise
         answer = await gateway.recommend(parsed)
-        return Response(answer.__pydantic_serializer__.to_json(answer), media_type="application/json")
+        return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _told(what: str) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from gateway import metrics
 from omakase.core.catalogue import Catalogue, Item
-from omakase.core.errors import Corrupt
+from omakase.popularity import decode_popularity, popularity_key
 from omakase.ports.catalogue_store import CatalogueStore
-from omakase.ports.model_store import ModelKey, ModelStore
+from omakase.ports.model_store import ModelStore
 from omakase.serving.newest import Newest
 
 log = logging.getLogger(__name__)
@@ -41,14 +40,14 @@ class Shelf:
 
 
 class ShelfLoader:
-    """Called by a Refresher. A popularity snapshot is `popularity/<placement>`: a JSON list of item ids, best first.
+    """Called by a Refresher. Popularity lists are those of `omakase.popularity`.
 
     Raises: Unavailable or Corrupt when the catalogue cannot be read, Unavailable before the first sight of the models.
     """
 
     def __init__(self, placements: list[str], catalogue: CatalogueStore, models: ModelStore) -> None:
         self._store = catalogue
-        self._popular = {name: Newest(models, popularity_key(name), popular_ids) for name in placements}
+        self._popular = {name: Newest(models, popularity_key(name), decode_popularity) for name in placements}
 
     def __call__(self, current: Shelf | None) -> Shelf:
         changed = [newest.refresh() for newest in self._popular.values()]
@@ -63,21 +62,6 @@ class ShelfLoader:
         return Shelf(
             catalogue, {name: order_of(catalogue, newest.value or ()) for name, newest in self._popular.items()}
         )
-
-
-def popularity_key(placement: str) -> ModelKey:
-    return ModelKey(f"popularity/{placement}")
-
-
-def popular_ids(body: bytes) -> tuple[str, ...]:
-    """Raises: Corrupt if the bytes are not a JSON list of item ids."""
-    try:
-        ids = json.loads(body)
-    except ValueError as error:
-        raise Corrupt(f"not a popularity snapshot: {error}") from error
-    if not isinstance(ids, list) or not all(isinstance(item_id, str) for item_id in ids):
-        raise Corrupt("a popularity snapshot is a JSON list of item ids")
-    return tuple(ids)
 
 
 def order_of(catalogue: Catalogue, popular: tuple[str, ...]) -> Order:

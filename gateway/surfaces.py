@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from gateway.api import RecommendationRequest
 from gateway.recommenders import Recommender
 from omakase.config.schema import Placement, Product
-from omakase.config.suggestion import suggest
 from omakase.core.assignment import Assignment
 from omakase.core.errors import InvalidInput, NotFound
 from omakase.core.features import FeatureSpec
+from omakase.core.suggestion import suggest
 
 
 @dataclass(frozen=True, slots=True)

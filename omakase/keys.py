@@ -22,9 +22,9 @@ from tempfile import mkstemp
 
 from omakase.config.document import Node, read
 from omakase.config.loading import read_text
-from omakase.config.suggestion import suggest
 from omakase.core.errors import InvalidConfig, InvalidInput, Unavailable
 from omakase.core.ids import Keyring
+from omakase.core.suggestion import suggest
 
 _KNOWN = ("signing_key", "keys", "pseudonym_key")
 _KEY_BYTES = 32

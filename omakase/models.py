@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from omakase.core.errors import Conflict, InvalidInput, NotFound
+from omakase.popularity import is_popularity
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
 from omakase.snapshots import Snapshot, decode_snapshot, encode_snapshot
 
@@ -23,7 +24,7 @@ class Published:
 
 def keys(store: ModelStore) -> list[ModelKey]:
     """The models in the store; popularity lists, which live there too, are not among them."""
-    return [key for key in store.keys() if not key.startswith("popularity/")]  # noqa: SIM118  a store is no dict
+    return [key for key in store.keys() if not is_popularity(key)]  # noqa: SIM118  a store is no dict
 
 
 def newest(store: ModelStore, key: ModelKey) -> Published:

@@ -7,12 +7,12 @@ for a typo must not become a default. URIs pick the adapters, see `omakase.adapt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from omakase.core.errors import InvalidConfig
+from omakase.core.suggestion import suggest
 
 PREFIX = "OMAKASE_"
 
@@ -33,10 +33,7 @@ class Settings(BaseModel):
         """Read this service's variables. Raises: InvalidConfig naming every fault and the nearest known variable."""
         given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
         known = {PREFIX + field.upper(): field for field in cls.model_fields}
-        faults = []
-        for name in given.keys() - known.keys():
-            near = get_close_matches(name, known, n=1)
-            faults.append(f"{name}: unknown variable" + (f", did you mean {near[0]}?" if near else ""))
+        faults = [f"{name}: unknown variable{suggest(name, known)}" for name in given.keys() - known.keys()]
         try:
             settings = cls.model_validate({known[name]: value for name, value in given.items() if name in known})
         except ValidationError as error:

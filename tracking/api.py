@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from omakase import __version__
 from omakase.core.events import Event
 from omakase.ports.clock import Clock
-from omakase.serving.http import install, problem
+from omakase.serving.http import inline_schema, install, problem
 from tracking.events import EventsIn, EventsOut, Reader, Rejected, Rejection
 from tracking.intake import Intake
 
@@ -23,7 +23,7 @@ ACCEPTED = Counter("omakase_events_accepted", "Events answered with 202 and stor
 REJECTED = Counter("omakase_events_rejected", "Events refused at the door", ["reason"])
 
 _GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": EventsIn.model_json_schema()}}}}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inline_schema(EventsIn)}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or not an object with a list of events"},
     413: {"description": "the body is too large"},

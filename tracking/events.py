@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from omakase.core.errors import InvalidDeliveryId
 from omakase.core.events import MAX_VALUE, Event
 from omakase.core.ids import CLOCK_SKEW_S, Keyring, new_request_id
+from omakase.core.suggestion import suggest
 
 # from 2001 to 2100, so that milliseconds are recognised as a mistake
 _UnixSeconds = Annotated[float, Field(ge=1e9, le=4.1e9, allow_inf_nan=False, strict=True)]
@@ -32,7 +33,7 @@ class EventIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"delivery_id": "AZ2Qm1fZ0oXfN4mG5mJcQ1ZzAQHk0uVxT1aB", "type": "click"}},
+        json_schema_extra={"example": {"delivery_id": "AaH_ecjCXbdeEX2vPULkKwEBounQM2ls", "type": "click"}},
     )
 
     delivery_id: str = Field(description="as the recommendation gave it")
@@ -77,6 +78,12 @@ class Rejected(Exception):
 
 
 _EVENT = TypeAdapter(EventIn)
+_OBJECT = "an event must be an object"
+_SENTENCES = {
+    "occurred_at": "must be a date as text in ISO 8601 with an offset, or Unix seconds",
+    "value": f"must be a number within ±{MAX_VALUE:g}, or left out",
+    "event_id": "must be text of 1 to 128 characters, or left out",
+}
 
 
 class Reader:
@@ -97,7 +104,7 @@ class Reader:
         except ValidationError as error:
             raise Rejected("malformed", _explain(error)) from None
         if sent.type not in self._types:
-            raise Rejected("unknown_type", self._explain_type(sent.type))
+            raise Rejected("unknown_type", f"unknown type{suggest(sent.type, self._types)}")
         try:
             delivery = self._keyring.verify(sent.delivery_id, now, self._reward_window_s)
         except InvalidDeliveryId as error:
@@ -124,14 +131,14 @@ class Reader:
             )
         return occurred_at
 
-    def _explain_type(self, given: str) -> str:
-        near = get_close_matches(given, self._types, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return f"unknown type; {hint}known: {', '.join(sorted(self._types))}"
-
 
 def _explain(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'event'}: {fault['msg']}" for fault in faults[:5]
-    )
+    """What is wrong, in our words, a sentence a field."""
+    faults = {str(fault["loc"][0])[:64] if fault["loc"] else "": fault for fault in error.errors(include_url=False)}
+    return "; ".join(f"{field}: {_sentence(field, faults[field])}" if field else _OBJECT for field in list(faults)[:5])
+
+
+def _sentence(field: str, fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "is not a field" + suggest(field, EventIn.model_fields)
+    return _SENTENCES.get(field, fault["msg"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from omakase.core.errors import InvalidInput
+from omakase.core.suggestion import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,7 @@ class Uri:
     def path(self, *known_options: str) -> Path:
         """The location as an absolute path. Raises: InvalidInput for a relative one and for options not known."""
         for option in self.options.keys() - set(known_options):
-            near = get_close_matches(option, known_options, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known_options) or 'none'}"
-            raise InvalidInput(f"{self.text!r}: unknown option {option!r}{hint}")
+            raise InvalidInput(f"{self.text!r}: unknown option {option!r}{suggest(option, known_options)}")
         path = Path(self.location)
         if not path.is_absolute():
             raise InvalidInput(f"{self.text!r}: the path must be absolute, such as {self.scheme}:/data/…")

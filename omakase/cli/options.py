@@ -11,6 +11,14 @@ DataDir: TypeAlias = Annotated[
     Path,
     typer.Option("--data-dir", help="Where the service keeps everything.", envvar="OMAKASE_DATA_DIR", file_okay=False),
 ]
+
+
+def _with_keys(data_dir: Path) -> Path:
+    if not (data_dir / "keys.yaml").exists():
+        raise typer.BadParameter(f"{data_dir} is no data directory of omakase: it has no keys.yaml")
+    return data_dir
+
+
 # For commands that only look: a slip must not make an empty directory and report that all is well there.
 ExistingDataDir: TypeAlias = Annotated[
     Path,
@@ -20,6 +28,7 @@ ExistingDataDir: TypeAlias = Annotated[
         envvar="OMAKASE_DATA_DIR",
         exists=True,
         file_okay=False,
+        callback=_with_keys,
     ),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]

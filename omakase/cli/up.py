@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from omakase.adapters import open_catalogue_store
 from omakase.cli.options import Config, DataDir
 from omakase.cli.signals import until_stopped
 from omakase.deployment import Deployment
@@ -42,10 +42,7 @@ def up(
                 f"omakase is ready: recommendations at {supervisor.gateway_url}, events at {supervisor.tracking_url}, "
                 f"logs in {deployment.root / 'logs'}"
             )
-        _wait(stopping)
+            if not open_catalogue_store(deployment.uris.catalogue).generation():
+                console.print(f"the catalogue is empty: omakase items import FILE --data-dir {data_dir}")
+        stopping.wait()
         console.print("draining…")
-
-
-def _wait(stopping: threading.Event) -> None:
-    while not stopping.wait(1.0):
-        pass

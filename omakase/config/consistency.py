@@ -25,7 +25,7 @@ from omakase.config.schema import (
     Section,
     Variant,
 )
-from omakase.config.suggestion import suggest
+from omakase.core.suggestion import suggest
 
 ALL_PEOPLE = 10_000
 _LEARNING_POLICIES = frozenset(

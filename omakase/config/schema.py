@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from omakase.config.suggestion import suggest
 from omakase.core import features as core_features
 from omakase.core.events import CLICK, CONVERSION, IMPRESSION
 from omakase.core.features import FeatureSpec
 from omakase.core.policies import LinearThompson, Policy, Uniform
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules
+from omakase.core.suggestion import suggest
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from omakase.config.document import REFUSED, Fault, Node, Path, shorten
 from omakase.config.schema import Section
-from omakase.config.suggestion import suggest
+from omakase.core.suggestion import suggest
 
 _KEY = "[key]"  # how pydantic marks an error in a key itself
 _NAME_RULE = "use letters, digits, '_', '.' and '-', beginning with a letter or digit, at most 64 characters"

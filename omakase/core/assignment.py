@@ -1,7 +1,7 @@
 """Who falls in which variant.
 
 Every person draws one exponential waiting time per variant, from a hash, divided by the variant's share; the shortest
-waits wins. A variant is drawn with exactly its share, and nothing is remembered.
+wait wins. A variant is drawn with exactly its share, and nothing is remembered.
 
 Two configurations that differ by δ (half the sum of the changes of share) disagree on at most 2δ/(1+δ) of the people,
 which is the least that any rule can promise that does not know the configuration before; on exactly δ, the least there

@@ -7,7 +7,7 @@ services look a policy up by its configured name and know nothing else of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,8 @@ class LinearThompson:
     near-duplicates independent and inflate the maximum.
     """
 
+    needs_model: ClassVar[bool] = True
     exploration: float = 0.3
-    needs_model: bool = True
 
     def rank(
         self, items: Factors, context: Factor, belief: Belief | None, eligible: Mask, k: int, rng: np.random.Generator
@@ -101,7 +101,7 @@ class LinearThompson:
 class Uniform:
     """Every eligible item equally likely at every position; learns nothing, and so measures everything."""
 
-    needs_model: bool = False
+    needs_model: ClassVar[bool] = False
 
     def rank(
         self, items: Factors, context: Factor, belief: Belief | None, eligible: Mask, k: int, rng: np.random.Generator

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, REDELIVERED, SERVED, DeliveryEnd, EventEnd, Tally
-from omakase.core.events import ONCE_ONLY, Event, Joined
+from omakase.core.events import CLICK, ONCE_ONLY, Event, Joined
 from omakase.core.ids import RequestId, issued_at
 from omakase.core.rewards import RewardTable
 
@@ -264,4 +264,4 @@ def _end(outcomes: Mapping[str, float]) -> DeliveryEnd:
 
 
 def _clicked_at(state: DeliveryState) -> float | None:
-    return min((event.received_at for event in state.open_events if event.type == "click"), default=None)
+    return min((event.received_at for event in state.open_events if event.type == CLICK), default=None)

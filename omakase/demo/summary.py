@@ -15,7 +15,10 @@ from omakase.demo.product import CONTROL, TREATMENT
 from omakase.demo.scoreboard import RECENT_S, Score
 from omakase.demo.view import account_lines, interval, lift_text, percent
 
-NEXT = "Next: omakase up --config examples/storefront.yaml --data-dir ./data serves your own shop."
+NEXT = (
+    "Next, your own shop: .venv/bin/omakase items import examples/items.ndjson --data-dir data\n"
+    "and then .venv/bin/omakase up --config examples/storefront.yaml --data-dir data"
+)
 
 
 def print_summary(console: Console, frame: Frame, faults: Sequence[str]) -> None:
@@ -32,7 +35,7 @@ def print_summary(console: Console, frame: Frame, faults: Sequence[str]) -> None
     reached = (
         f"{100 * frame.gain_reached:.0f} % of the way from {percent(frame.uniform_ctr)} to {percent(frame.best_ctr)}"
     )
-    facts.add_row("hidden truth", f"{reached}, the best possible")
+    facts.add_row("hidden truth", f"{reached}, the best possible, by the chances of all that was shown")
     facts.add_row(
         "requests",
         f"{progress.requests:,} answered, {progress.fallbacks:,} by fallback, {progress.errors:,} errors; "
@@ -51,7 +54,7 @@ def print_summary(console: Console, frame: Frame, faults: Sequence[str]) -> None
             console.print(f"  {fault}", markup=False, highlight=False)
     else:
         console.print("The accounting balances to the event.", style="bold green")
-    console.print(NEXT, highlight=False)
+    console.print(NEXT, highlight=False, soft_wrap=True)
 
 
 def summary(frame: Frame, faults: Sequence[str]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import socket
 from collections.abc import Callable
 from errno import EADDRNOTAVAIL
 from http import HTTPStatus
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,12 +35,31 @@ STATUS: tuple[tuple[type[OmakaseError], HTTPStatus], ...] = (
 
 
 def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, retry_after_s: float = 0) -> Response:
-    """An error as RFC 9457 puts it. It never echoes the input: that may hold personal data, or no valid JSON."""
+    """An error as RFC 9457 puts it. It echoes no values: they may be personal, or no valid JSON."""
     body: dict[str, object] = {"title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     if errors:
         body["errors"] = errors
     headers = {"Retry-After": str(max(1, round(retry_after_s)))} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a body that a route reads by itself, without references: it stands in the OpenAPI alone."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, dict) and "$ref" in part:
+            return {
+                **inlined(definitions[part["$ref"].rpartition("/")[2]]),
+                **{k: v for k, v in part.items() if k != "$ref"},
+            }
+        if isinstance(part, dict):
+            return {name: inlined(element) for name, element in part.items()}
+        return [inlined(element) for element in part] if isinstance(part, list) else part
+
+    found: dict[str, Any] = inlined(schema)
+    return found
 
 
 def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> None:
@@ -58,7 +79,13 @@ def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> 
             return Response('{"status":"ready"}', media_type="application/json")
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting or draining", retry_after_s=1)
 
-    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    @app.get(
+        "/metrics",
+        tags=["operations"],
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
+    )
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -51,6 +51,9 @@ class Supervisor:
         self.product = load_product(deployment.config)
         root = deployment.root
         with ExitStack() as held, disk_errors(f"use the data directory {root}"):
+            self._http = held.enter_context(listen(deployment.host, deployment.http_port))
+            self._tracking = held.enter_context(listen(deployment.host, deployment.tracking_port))
+            self.gateway_url, self.tracking_url = _url(self._http), _url(self._tracking)
             (root / "logs").mkdir(parents=True, exist_ok=True)
             (root / "batch").mkdir(exist_ok=True)
             held.enter_context(_lock(root))
@@ -59,9 +62,6 @@ class Supervisor:
             bus = open_event_log(deployment.uris.bus)
             for consumer in CONSUMERS:
                 bus.acknowledge(consumer, 0)
-            self._http = held.enter_context(listen(deployment.host, deployment.http_port))
-            self._tracking = held.enter_context(listen(deployment.host, deployment.tracking_port))
-            self.gateway_url, self.tracking_url = _url(self._http), _url(self._tracking)
             self._runtime = Path(
                 held.enter_context(tempfile.TemporaryDirectory(prefix="omakase-", ignore_cleanup_errors=True))
             )

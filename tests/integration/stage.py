@@ -280,6 +280,21 @@ class Visitor:
         answer: dict[str, Any] = json.loads(body)
         return answer
 
+    def unresolved(self) -> set[str]:
+        """The references of the OpenAPI document that lead nowhere."""
+        document = json.loads(self.send("GET", "/openapi.json")[2])
+        wanted: set[str] = set()
+
+        def collect(part: Any) -> None:
+            if isinstance(part, dict):
+                wanted.update([part["$ref"]] if "$ref" in part else [])
+                part = list(part.values())
+            for element in part if isinstance(part, list) else []:
+                collect(element)
+
+        collect(document)
+        return wanted - {f"#/components/schemas/{name}" for name in document.get("components", {}).get("schemas", {})}
+
     def is_welcome(self) -> bool:
         try:
             return self.send("GET", "/readyz")[0] == 200

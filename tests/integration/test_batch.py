@@ -33,7 +33,7 @@ from tests.integration.test_tracking import new_slate
 from tracking.join import event_message, join, slate_message
 
 HOUR = hour_of(START) + 3600
-POPULARITY = ModelKey("popularity/home")
+POPULARITY = ModelKey("_popularity/home")
 WINDOW_S = 24 * 3600.0
 
 
@@ -305,7 +305,7 @@ def test_popularity_is_published_only_when_it_changed_and_per_placement(desk):
     assert desk.store.generation(POPULARITY) == 1
     click_through(desk, {3: 20}, placement="end")
     assert desk.store.generation(POPULARITY) == 1
-    assert desk.store.latest(ModelKey("popularity/end"))[0] == b'["i2", "i0", "i1"]'
+    assert desk.store.latest(ModelKey("_popularity/end"))[0] == b'["i2", "i0", "i1"]'
 
 
 def test_a_corrupt_popularity_is_made_anew(desk, caplog):

@@ -214,7 +214,7 @@ class TestFallback:
         assert answer["ignored"] == ["i1"]
 
     def test_is_popularity_where_there_is_a_snapshot_of_it(self, alone, shop, caplog):
-        key = ModelKey("popularity/home-top")
+        key = ModelKey("_popularity/home-top")
         first = shop.models.publish(key, json.dumps(["i9", "gone", "i1", "i4"]).encode(), if_generation=ABSENT)
 
         def shown() -> list[str]:
@@ -387,3 +387,7 @@ class TestOperations:
         (example,) = schema["examples"]
         assert gateway.ask(**example)["placement"] == "home-top"
         assert gateway.send("GET", "/docs")[0] == 200
+
+
+def test_its_openapi_document_stands_by_itself(gateway: RunningGateway) -> None:
+    assert gateway.unresolved() == set()

@@ -217,7 +217,7 @@ def test_accepts_the_good_and_rejects_the_bad_of_one_batch(tracking):
     assert reasons["occurred too long ago"] == reasons["occurred in the future"] == "occurred_at_out_of_range"
     assert all(reason == "malformed" for name, reason in reasons.items() if name in list(sent)[6:10] + list(sent)[12:])
     details = dict(zip(sent, (entry["detail"] for entry in answer["rejected"]), strict=True))
-    assert "did you mean click?" in details["unknown type"]
+    assert "did you mean 'click'?" in details["unknown type"]
     assert all(details.values())
     assert [event.type for event in tracking.bus.events()] == ["impression"]
     assert tracking.store.waiting() == 0
@@ -290,3 +290,27 @@ def test_stores_what_it_accepted_before_it_stops(tmp_path):
             assert tracking.post({"delivery_id": slate.deliveries[0].delivery_id, "type": "like"})[0] == 202
         tracking.stop()
     assert SqliteEventLog(tmp_path / "bus.db").totals() == {"deliveries": 3, "events": 20}
+
+
+def test_its_openapi_document_stands_by_itself(tracking):
+    assert tracking.unresolved() == set()
+    body = json.loads(tracking.send("GET", "/openapi.json")[2])["paths"]["/v1/events"]["post"]["requestBody"]
+    event = body["content"]["application/json"]["schema"]["properties"]["events"]["items"]
+    assert set(event["properties"]) == {"delivery_id", "type", "value", "occurred_at", "event_id"}
+    assert len(event["example"]["delivery_id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"occurred_at": "yesterday"}, "occurred_at: must be a date as text in ISO 8601"),
+        ({"valeu": 1}, "valeu: is not a field; did you mean 'value'?"),
+        ({"value": "9"}, "value: must be a number"),
+        (7, "an event must be an object"),
+    ],
+)
+def test_says_in_plain_words_what_is_wrong_with_an_event(tracking, wrong, words):
+    good = {"delivery_id": new_slate().deliveries[0].delivery_id, "type": "click"}
+    _, answer = tracking.post({**good, **wrong} if isinstance(wrong, dict) else wrong)
+    (rejection,) = answer["rejected"]
+    assert rejection["detail"].startswith(words)

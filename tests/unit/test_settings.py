@@ -30,7 +30,7 @@ def test_variables_become_typed_fields_and_the_rest_defaults() -> None:
 
 def test_a_misspelt_variable_names_the_nearest() -> None:
     assert faults({**TRAINER, "OMAKASE_TIK_S": "1"}) == [
-        "OMAKASE_TIK_S: unknown variable, did you mean OMAKASE_TICK_S?"
+        "OMAKASE_TIK_S: unknown variable; did you mean 'OMAKASE_TICK_S'?"
     ]
 
 

@@ -45,7 +45,7 @@ def test_models_are_listed(omakase, deployment):
     learn(deployment, 5, of=100)
     learn(deployment, 1, of=10, key=ModelKey("basket/x"))
     store = open_model_store(deployment.uris.models)
-    store.publish(ModelKey("popularity/home-top"), b"[]", if_generation=ABSENT)
+    store.publish(ModelKey("_popularity/home-top"), b"[]", if_generation=ABSENT)
     basket, home = omakase("models", "list", "--json", *where).json()
     assert (basket["model"], home["model"]) == ("basket/x", "home/abc")
     assert (home["generation"], home["examples"], home["click_rate"], home["frozen"]) == (1, 100, 0.05, False)

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.shelf import Shelf, order_of, popular_ids
+from gateway.shelf import Shelf, order_of
 from omakase.core.catalogue import Catalogue, Item
 from omakase.core.errors import Corrupt
+from omakase.popularity import decode_popularity
 
 ids = st.lists(st.text("abc", min_size=1, max_size=3), unique=True)
 
@@ -31,4 +32,4 @@ def test_shows_the_first_eligible_items(item_ids, limit, excluded):
 @pytest.mark.parametrize("body", [b"", b"\xff", b"{}", b'["a", 1]', b"null", b'"a"'])
 def test_refuses_a_popularity_snapshot_that_is_no_list_of_ids(body):
     with pytest.raises(Corrupt):
-        popular_ids(body)
+        decode_popularity(body)
