@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,16 @@ class Cursor:
     """A number in a file. Guarantees: the old or the new one is there, whatever happens, power loss included."""
 
     path: Path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep others from moving it: a load by hand must not cross the scheduler's. Waits. Raises: Unavailable."""
+        try:
+            with self.path.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise Unavailable(f"cannot hold {self.path}: {error}") from error
 
     def read(self) -> int:
         """0 before the first write. Raises: Corrupt; Unavailable."""
@@ -64,8 +77,9 @@ class Loader:
     def load(self) -> int:
         """Copy everything that is there now. Returns how many messages. Raises: Unavailable; then call again."""
         total = 0
-        while loaded := self._load_some():
-            total += loaded
+        with self.cursor.held():
+            while loaded := self._load_some():
+                total += loaded
         return total
 
     def _load_some(self) -> int:

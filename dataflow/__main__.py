@@ -11,7 +11,7 @@ from pathlib import Path
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
 from dataflow.trainer import Trainer
-from dataflow.transforms import widths_of
+from dataflow.transforms import priors_of
 from omakase.adapters import (
     open_clock,
     open_event_log,
@@ -27,17 +27,18 @@ from omakase.settings import TrainerSettings
 
 def build(settings: TrainerSettings) -> Trainer:
     product = load_product(Path(settings.config))
-    learning = product.learning
+    interval_s = product.learning.publish_interval_s
     clock, store = open_clock(settings.clock), open_model_store(settings.models)
-    batches = open_pending_batches(settings.state)
+    batches, state = open_pending_batches(settings.state), open_training_state(settings.state)
+    shard = f"{settings.shard}-{state.incarnation()}"
     return Trainer(
         log=open_event_log(settings.bus),
-        state=open_training_state(settings.state),
+        state=state,
         warehouse=open_warehouse(settings.warehouse),
-        publisher=Publisher(store, batches, clock, settings.shard, learning.publish_interval_s, time.monotonic),
-        pipeline=Pipeline(learning.rules(), product.reward_tables(), widths_of(product), learning.batch_size),
+        publisher=Publisher(store, batches, clock, priors_of(product), shard, interval_s, time.monotonic),
+        pipeline=Pipeline.of(product),
         clock=clock,
-        shard=settings.shard,
+        shard=shard,
         max_messages=settings.max_messages,
     )
 

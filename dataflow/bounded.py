@@ -16,7 +16,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths
+from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths, widths_of
+from omakase.config.schema import Product
 from omakase.core.ids import RequestId
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
@@ -45,6 +46,11 @@ class Pipeline:
     rewards: Mapping[str, RewardTable]
     widths: Mapping[str, Widths]
     batch_size: int
+
+    @classmethod
+    def of(cls, product: Product) -> Pipeline:
+        learning = product.learning
+        return cls(learning.rules(), product.reward_tables(), widths_of(product), learning.batch_size)
 
     def run(self, work: Sequence[tuple[bytes, bytes]], now: float, closed_before: float) -> Outcome:
         """Fold `work`, (request id, entry) pairs, as of the watermark `now`; see `fold_slate` for `closed_before`.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import add, attrgetter
 
 from omakase.core.errors import Conflict, Corrupt, OmakaseError
@@ -36,6 +36,7 @@ class Publisher:
         store: ModelStore,
         batches: PendingBatches,
         clock: Clock,
+        priors: Mapping[ModelKey, float],
         shard: str,
         interval_s: float,
         monotonic: Callable[[], float],
@@ -43,6 +44,7 @@ class Publisher:
         self._store = store
         self._batches = batches
         self._clock = clock
+        self._priors = priors
         self._shard = shard
         self._interval_s = interval_s
         self._monotonic = monotonic
@@ -86,7 +88,7 @@ class Publisher:
         sums = [decode_snapshot(batch.statistics).statistics for batch in new]
         before = snapshot.statistics if snapshot.statistics.dimensions else Statistics.empty(sums[0].dimensions)
         statistics = reduce(add, sums, before)
-        Belief.of(statistics, prior_precision=1e-3)  # refuse what no recommender could serve
+        Belief.of(statistics, self._priors.get(batches[0].key, 1.0))  # refuse what no recommender could serve
         return replace(
             snapshot,
             statistics=statistics,
@@ -96,12 +98,21 @@ class Publisher:
         )
 
     def _not_in(self, snapshot: Snapshot, batches: Sequence[Batch]) -> list[Batch]:
-        """The batches that the snapshot does not hold. Raises: Corrupt if they do not continue it."""
+        """The batches that the snapshot does not hold. Raises: Corrupt if there is a gap between them.
+
+        A gap before the first means that the store lost snapshots which held what is missing: there is nothing to wait
+        for, so learning goes on, loudly.
+        """
         learnt = snapshot.sequences.get(self._shard, 0)
         new = [batch for batch in batches if batch.last > learnt]
-        for batch, before in zip(new, [learnt, *(batch.last for batch in new)], strict=False):
-            if batch.first != before + 1:
-                raise Corrupt(f"batch {batch.first} to {batch.last} does not continue sequence {before}")
+        for before, batch in pairwise(new):
+            if batch.first != before.last + 1:
+                raise Corrupt(f"batch {batch.first} to {batch.last} does not continue sequence {before.last}")
+        if new and new[0].first > learnt + 1:
+            lost = f"{learnt + 1} to {new[0].first - 1}"
+            log.error("the store lost what %s had learnt in batches %s: rebuild it", new[0].key, lost)
+        elif new and new[0].first <= learnt:
+            raise Corrupt(f"batch {new[0].first} to {new[0].last} overlaps sequence {learnt}")
         return new
 
     def _gather(self, frozen: Snapshot, batches: Sequence[Batch]) -> None:

@@ -22,6 +22,7 @@ from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState, fold_slate
 from omakase.core.slates import Slate
 from omakase.core.training import summarise
+from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import StoredState
 from omakase.snapshots import model_key
 from omakase.states import decode_state, encode_state
@@ -52,6 +53,14 @@ def widths_of(product: Product) -> dict[str, Widths]:
     """How wide the features of each configured model are."""
     specs = {name: product.feature_spec(name) for name in product.models}
     return {model_key(name, spec.schema_id): (spec.context_width, spec.item_width) for name, spec in specs.items()}
+
+
+def priors_of(product: Product) -> dict[ModelKey, float]:
+    """The prior precision of each configured model."""
+    return {
+        model_key(name, product.feature_spec(name).schema_id): model.prior_precision
+        for name, model in product.models.items()
+    }
 
 
 class FoldSlate(beam.DoFn):  # type: ignore[misc]

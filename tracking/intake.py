@@ -122,8 +122,7 @@ class Intake:
                 self._settle(jobs)
             try:
                 self.sweep()
-                if self._clock.now() >= expire_at:
-                    self._store.expire(self._clock.now() - self._keep_s)
+                if self._clock.now() >= expire_at and not self._store.expire(self._clock.now() - self._keep_s):
                     expire_at = self._clock.now() + 60.0
             except OmakaseError as error:
                 log.warning("sweeping parked events waits: %s", error)

@@ -25,6 +25,7 @@ from omakase.config.schema import (
     Section,
     Variant,
 )
+from omakase.core.features import DERIVED
 from omakase.core.suggestion import suggest
 
 ALL_PEOPLE = 10_000
@@ -46,6 +47,7 @@ def faults_of(root: Node) -> Iterator[Fault]:
             yield from _variant(variant, root)
     for features in root.entries("features").values():
         yield from _repeated_features(features)
+        yield from _derived(features)
     for model in root.entries("models").values():
         yield from _model(model, root)
     yield from _durations(root.find("learning"))
@@ -128,6 +130,15 @@ def _repeated_features(features: Node) -> Iterator[Fault]:
                 line = feature.children["name"].line
                 message = f"{shorten(repr(name))} is named twice among the {side} features"
                 yield Fault(line, (*feature.path, "name"), message)
+
+
+def _derived(features: Node) -> Iterator[Fault]:
+    """What is derived for every context is a number: a feature that takes words would refuse every request."""
+    for feature in features.elements("context"):
+        name, kind = feature.find("name"), feature.find("type")
+        if name and kind and name.plain in DERIVED and kind.plain not in ("numeric", "cyclic"):
+            message = f"{name.plain} is derived as a number: use type cyclic or numeric"
+            yield Fault(kind.line, kind.path, message)
 
 
 def _durations(learning: Node | None) -> Iterator[Fault]:

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from omakase.core.errors import InvalidFeature, InvalidInput
 from omakase.core.values import Facts, Value
 
+# Facts that every context has, as numbers: the hour (0 to 23) and the weekday (0 is Monday) where the placement is.
+DERIVED = frozenset({"hour", "weekday"})
+
 Factor: TypeAlias = NDArray[np.float32]
 
 

@@ -13,7 +13,8 @@ from omakase.core.events import CLICK, ONCE_ONLY, Event
 class RewardTable:
     """What each kind of event is worth at a placement. Kinds that are not listed are worth nothing.
 
-    An event with a value of its own counts value × weight, any other counts its weight.
+    An event with a value of its own counts value × weight, any other counts its weight; an impression or a click always
+    counts its weight, for their beacons come from browsers and one with a value of 1e9 would be all a model knows.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {CLICK: 1.0})
@@ -25,7 +26,10 @@ class RewardTable:
         """
         rewards, kinds = [], set()
         for event in sorted(events, key=lambda event: (event.received_at, event.receipt_id)):
-            if event.type not in ONCE_ONLY or event.type not in kinds:
-                rewards.append(self.weights.get(event.type, 0.0) * (1.0 if event.value is None else event.value))
+            weight = self.weights.get(event.type, 0.0)
+            if event.type not in ONCE_ONLY:
+                rewards.append(weight * (1.0 if event.value is None else event.value))
+            elif event.type not in kinds:
+                rewards.append(weight)
             kinds.add(event.type)
         return {"click": float(CLICK in kinds), "reward": fsum(rewards)}

@@ -57,6 +57,8 @@ class Slate:
     fallback: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.served_at < 1e11:
+            raise InvalidInput("served_at must be Unix seconds")
         if len(self.deliveries) > MAX_POSITION:
             raise InvalidInput(f"a slate has at most {MAX_POSITION} items, not {len(self.deliveries)}")
 

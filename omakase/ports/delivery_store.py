@@ -50,7 +50,7 @@ class DeliveryStore(Protocol):
         """Forget parked events that were published. Idempotent."""
 
     def expire(self, served_before: float) -> int:
-        """Forget records served before that time. Returns how many. Raises: Unavailable."""
+        """Forget some records served before that time. Returns how many; 0: none are left. Raises: Unavailable."""
 
     def waiting(self) -> int:
         """How many events are parked."""

@@ -52,6 +52,12 @@ class Tick:
 class TrainingState(Protocol):
     """Guarantees: a tick happened whole or not at all, and of two trainers that run the same one, one."""
 
+    def incarnation(self) -> str:
+        """A name made with this memory: if it is lost, its successor counts its batches under another name.
+
+        Raises: Unavailable.
+        """
+
     def progress(self) -> Progress:
         """Where the next tick starts. Raises: Unavailable."""
 

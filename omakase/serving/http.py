@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omakase.core.errors import Conflict, InvalidInput, NotFound, OmakaseError, Overloaded, Unavailable
@@ -67,6 +68,7 @@ def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> 
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(OmakaseError, _on_omakase_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
 
     @app.get("/livez", tags=["operations"], summary="The loop turns")
@@ -186,6 +188,10 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
     answer = problem(error.status_code, str(error.detail), retry_after_s=1)
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return problem(HTTPStatus.BAD_REQUEST, "the body ended early")  # nobody is there to read it
 
 
 async def _on_omakase_error(_: Request, error: Exception) -> Response:

@@ -359,14 +359,14 @@ class TestOperations:
 
     def test_is_live_but_not_ready_before_its_first_catalogue(self, stage, shop, tmp_path, monkeypatch):
         monkeypatch.setattr("gateway.app._FIRST_CATALOGUE_S", 0.05)
-        (tmp_path / "models" / "popularity%2fhome-top" / "newest").mkdir(parents=True)  # the store cannot be read
+        (tmp_path / "models" / "_popularity%2fhome-top" / "newest").mkdir(parents=True)  # the store cannot be read
         running = RunningGateway(stage, shop, tmp_path / "gateway", f"127.0.0.1:{free_port()}")
         assert running.send("GET", "/livez")[0] == 200
         status, headers, _ = running.send("GET", "/readyz")
         assert (status, headers["retry-after"]) == (503, "1")
         body = json.dumps({"placement": "home-top", "user_id": "u1"}).encode()
         assert running.send("POST", "/v1/recommendations", body)[0] == 503
-        (tmp_path / "models" / "popularity%2fhome-top" / "newest").rmdir()
+        (tmp_path / "models" / "_popularity%2fhome-top" / "newest").rmdir()
         until(lambda: running.send("GET", "/readyz")[0] == 200, "the catalogue is loaded")
         running.stop()
 

@@ -53,7 +53,7 @@ class Desk:
         self.state = SqliteTrainingState(directory / "training.db")
         self.warehouse = FileWarehouse(directory / "warehouse")
         self.deliveries = SqliteDeliveryStore(directory / "deliveries.db")
-        self.publisher = Publisher(self.store, self.state, self.clock, "embedded", 0.0, lambda: 0.0)
+        self.publisher = Publisher(self.store, self.state, self.clock, {}, "embedded", 0.0, lambda: 0.0)
         self.trainer = Trainer(
             log=self.bus,
             state=self.state,
@@ -348,3 +348,16 @@ def test_notes_which_generation_first_holds_a_click(desk):
     desk.happen(slate, (1, "click"))
     desk.tick(START + 10)
     assert desk.state.publishes() == [(KEY, 1, START + 10, (START,))]
+
+
+def test_a_trainer_that_lost_its_memory_does_not_count_what_is_new_as_learnt_before(desk, tmp_path):
+    first, second = new_slate(), new_slate()
+    desk.receive(first, second)
+    desk.happen(first, (1, "click"))
+    desk.tick(START + 10)
+    names = {desk.state.incarnation()}
+    for file in tmp_path.glob("training.db*"):
+        file.unlink()
+    names.add(Desk(tmp_path).state.incarnation())
+    assert len(names) == 2
+    assert Desk(tmp_path).state.incarnation() in names

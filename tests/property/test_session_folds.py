@@ -145,9 +145,10 @@ def reward(events: list[Event]) -> float:
     total = 0.0
     for kind, weight in WEIGHTS.items():
         of_kind = sorted((e for e in events if e.type == kind), key=lambda e: (e.received_at, e.receipt_id))
-        if kind != "conversion":
-            of_kind = of_kind[:1]
-        total += sum(weight * (1.0 if e.value is None else e.value) for e in of_kind)
+        if kind == "conversion":
+            total += sum(weight * (1.0 if e.value is None else e.value) for e in of_kind)
+        elif of_kind:
+            total += weight
     return total
 
 

@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS progress (
     one INTEGER PRIMARY KEY CHECK (one = 1), tick INTEGER NOT NULL, cursor INTEGER NOT NULL, closed_before REAL NOT NULL
 );
 INSERT OR IGNORE INTO progress VALUES (1, 0, 0, -9e999);
+CREATE TABLE IF NOT EXISTS incarnation (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL);
+INSERT OR IGNORE INTO incarnation VALUES (1, lower(hex(randomblob(4))));
 CREATE TABLE IF NOT EXISTS slate (
     request_id BLOB PRIMARY KEY,
     body BLOB NOT NULL,
@@ -61,6 +63,11 @@ class SqliteTrainingState:
     @classmethod
     def from_uri(cls, uri: Uri) -> SqliteTrainingState:
         return cls(uri.path("durability"), durability_of(uri))
+
+    def incarnation(self) -> str:
+        """See TrainingState."""
+        with self._database.read() as connection:
+            return str(connection.execute("SELECT name FROM incarnation").fetchone()[0])
 
     def progress(self) -> Progress:
         """See TrainingState."""

@@ -14,6 +14,7 @@ import pytest
 
 from omakase.cli import main
 from omakase.deployment import Deployment
+from omakase.keys import create_keys
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -57,5 +58,7 @@ def omakase(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
-    (tmp_path / "data").mkdir()
-    return Deployment(EXAMPLES / "storefront.yaml", tmp_path / "data")
+    deployment = Deployment(EXAMPLES / "storefront.yaml", tmp_path / "data")
+    deployment.data_dir.mkdir()
+    create_keys(deployment.keys)
+    return deployment

@@ -83,7 +83,7 @@ def test_a_missing_module_that_no_extra_brings_is_a_bug_and_stays_one(monkeypatc
         (":/data/bus.db", "no address"),
         ("sqlite:data/bus.db", "must be absolute"),
         ("sqlite:", "must be absolute"),
-        ("sqlite:/bus.db?durabilty=disk", "unknown option 'durabilty', did you mean 'durability'"),
+        ("sqlite:/bus.db?durabilty=disk", "unknown option 'durabilty'; did you mean 'durability'"),
         ("sqlite:/bus.db?x=1", "unknown option 'x'; known: durability"),
         ("sqlite:/bus.db?durability", "options as"),
         ("sqlite:/bus.db?durability=os&durability=disk", "twice"),

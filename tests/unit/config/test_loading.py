@@ -106,6 +106,7 @@ def test_a_valid_configuration_is_what_was_written() -> None:
         ("share: 6000", "share: 5000", "7: placements.home.variants: the shares sum to 9000; they must sum to 10000, which is everybody"),
         ("slots: 3", "slots: 30", "3: placements.home.slots: 30 is more than max_limit, which is 20"),
         ("max_limit: 20", "max_limit: 2", "3: placements.home.slots: 3 is more than max_limit, which is 2"),
+        ("name: city", "name: weekday", "21: features.shop.context[0].type: weekday is derived as a number: use type cyclic or numeric"),
         ("name: price", "name: category", "19: features.shop.item[1].name: 'category' is named twice among the item features"),
         ("session_gap_s: 600", "session_gap_s: 3601", "26: learning.session_gap_s: 3601 is longer than session_max_s, which is 3600"),
         ("session_max_s: 3600", "session_max_s: 86401", "26: learning.session_max_s: 86401 is longer than reward_window_s, which is 86400"),

@@ -27,14 +27,14 @@ def test_a_value_counts_by_its_weight_and_kinds_add() -> None:
     assert TABLE.outcomes(events) == {"click": 1.0, "reward": pytest.approx(-0.1 + 1.0 + 50.0)}
 
 
-def test_an_impression_and_a_click_count_once_by_the_earliest() -> None:
+def test_an_impression_and_a_click_count_once_and_no_value_makes_them_more() -> None:
     events = [
-        event(1, "click", 3.0, at=9.0),
+        event(1, "click", 1e9, at=9.0),
         event(2, "click", 2.0, at=5.0),
         event(3, "impression"),
-        event(4, "impression"),
+        event(4, "impression", -1e9),
     ]
-    assert TABLE.outcomes(events) == {"click": 1.0, "reward": pytest.approx(2.0 - 0.1)}
+    assert TABLE.outcomes(events) == {"click": 1.0, "reward": pytest.approx(1.0 - 0.1)}
 
 
 def test_the_order_of_events_is_nothing_to_it() -> None:
