@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any, Self, TypeAlias
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
 
 from omakase.core.errors import InvalidFeature
 from omakase.core.suggestion import suggest
@@ -193,12 +195,15 @@ class RecommendationResponse(BaseModel):
 def parse_request(body: bytes) -> RecommendationRequest:
     """Read a request's body, once and strictly: what is not UTF-8, not JSON or does not fit is refused.
 
-    Raises: RequestValidationError naming the fields at fault and what they take, and nothing that was in them.
+    Raises: HTTPException 400 for what is no JSON; RequestValidationError naming the fields at fault and what they take,
+    and nothing that was in them.
     """
     try:
         return RecommendationRequest.model_validate_json(body)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
+        if faults[0]["type"] == "json_invalid":
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body is not JSON in UTF-8: {faults[0]['msg']}") from None
         raise RequestValidationError([_told(fault) for fault in faults[:_FAULTS_SHOWN]]) from None
 
 

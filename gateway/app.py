@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from gateway.api import RecommendationRequest, RecommendationResponse, parse_request
 from gateway.fallback import Fallback
@@ -108,6 +109,7 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
         response_model=RecommendationResponse,
         openapi_extra={"requestBody": described},
         responses={
+            400: _told("The body is not JSON in UTF-8"),
             404: _told("No such placement"),
             413: _told("Too large a body"),
             422: _told("It does not fit"),
@@ -118,6 +120,9 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
         body = await request.body()
         try:
             parsed = parse_request(body)
+        except HTTPException:
+            REQUESTS.labels("", "", "", "400", "").inc()
+            raise
         except RequestValidationError:
             REQUESTS.labels("", "", "", "422", "").inc()
             raise

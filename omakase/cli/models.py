@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from omakase import models
 from omakase.adapters import open_model_store
@@ -38,7 +38,8 @@ def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_summary(published) for published in found], indent=2))
         return
-    table = Table("model", "newest", "examples", "click rate", "published, UTC", "state", box=box.SIMPLE_HEAD)
+    key = Column("model", no_wrap=True)
+    table = Table(key, "newest", "examples", "click rate", "published, UTC", "state", box=box.SIMPLE_HEAD)
     for published in found:
         summary = _summary(published)
         state = "frozen" if summary["frozen"] else "learning"
