@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -57,13 +57,14 @@ class Database:
 
     def __init__(self, path: Path, schema: str, durability: Durability = "os", busy_timeout_s: float = 10.0) -> None:
         """Open, and create what `schema` (CREATE … IF NOT EXISTS) says. Raises: Unavailable, Corrupt."""
-        with disk_errors(f"open {path}"):
+        with disk_errors(f"open {path}"), ExitStack() as failed:
             path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite does not wait while another process switches the journal mode, so the first openers queue here.
             with locked(path.with_name(path.name + ".lock")), _own_errors(path):
-                self._writer = _connect(path, durability, busy_timeout_s)
+                self._writer = _connect(path, durability, busy_timeout_s, failed)
                 self._writer.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
-                self._reader = _connect(path, durability, busy_timeout_s)
+                self._reader = _connect(path, durability, busy_timeout_s, failed)
+            failed.pop_all()  # it has not: from here on they are closed with the object
         self._path = path
         self._reading = threading.Lock()
         self._writing = threading.Lock()
@@ -82,8 +83,9 @@ class Database:
             yield self._writer
 
 
-def _connect(path: Path, durability: Durability, busy_timeout_s: float) -> sqlite3.Connection:
+def _connect(path: Path, durability: Durability, busy_timeout_s: float, failed: ExitStack) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    failed.callback(connection.close)
     connection.execute("PRAGMA journal_mode = WAL")
     # NORMAL writes the log at each commit and syncs it at checkpoints; FULL syncs at each commit.
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'disk' else 'NORMAL'}")
