@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from dataflow.__main__ import build
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
 from dataflow.trainer import Trainer
@@ -32,6 +33,7 @@ from omakase.core.sessions import SessionRules
 from omakase.core.slates import Slate
 from omakase.ports.event_bus import Message
 from omakase.ports.model_store import ModelKey
+from omakase.settings import TrainerSettings
 from omakase.snapshots import decode_snapshot
 from omakase.wire import encode_slate
 from tests.integration.stage import START
@@ -350,14 +352,37 @@ def test_notes_which_generation_first_holds_a_click(desk):
     assert desk.state.publishes() == [(KEY, 1, START + 10, (START,))]
 
 
-def test_a_trainer_that_lost_its_memory_does_not_count_what_is_new_as_learnt_before(desk, tmp_path):
+PRODUCT = """
+placements:
+  home:
+    variants: {control: {share: 10000, policy: chance}}
+policies:
+  chance: {type: uniform}
+learning: {session_gap_s: 10, session_max_s: 60, reward_window_s: 1000, publish_interval_s: 0}
+"""
+
+
+def test_a_trainer_that_lost_its_memory_does_not_take_what_is_new_for_learnt_before(desk, tmp_path):
+    (tmp_path / "product.yaml").write_text(PRODUCT)
+    settings = TrainerSettings(
+        config=str(tmp_path / "product.yaml"),
+        keys="",
+        clock=f"mapped:{tmp_path / 'clock'}",
+        bus=f"sqlite:{tmp_path / 'bus.db'}",
+        models=f"file:{tmp_path / 'models'}",
+        warehouse=f"duckdb:{tmp_path / 'warehouse'}",
+        state=f"sqlite:{tmp_path / 'training.db'}",
+    )
     first, second = new_slate(), new_slate()
-    desk.receive(first, second)
+    desk.receive(first)
     desk.happen(first, (1, "click"))
-    desk.tick(START + 10)
-    names = {desk.state.incarnation()}
+    desk.clock.move(START + 20)
+    build(settings).tick()
+    desk.receive(second)
+    desk.bus.trim()
     for file in tmp_path.glob("training.db*"):
         file.unlink()
-    names.add(Desk(tmp_path).state.incarnation())
-    assert len(names) == 2
-    assert Desk(tmp_path).state.incarnation() in names
+    desk.happen(second, (1, "click"))
+    desk.clock.move(START + 40)
+    build(settings).tick()
+    assert_same(desk.learnt(), expected((first, 1, 1.0), (second, 1, 1.0)))
