@@ -70,6 +70,7 @@ def event_row(event: Event) -> Row:
         "policy": joined.policy if joined else None,
         "unit": joined.unit if joined else None,
         "item_id": joined.item_id if joined else None,
+        "unwanted": event.unwanted or None,
     }
 
 

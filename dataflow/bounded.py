@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths, widths_of
+from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths, half_lives_of, widths_of
 from omakase.config.schema import Product
 from omakase.core.ids import RequestId
 from omakase.core.posterior import Statistics
@@ -40,17 +40,27 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The bounded assembly. `widths` holds (m, p) by model: events whose features differ are set aside."""
+    """The bounded assembly. `widths` holds (m, p) by model: events whose features differ are set aside.
+
+    `half_lives` holds those of the models that forget, in seconds.
+    """
 
     rules: SessionRules
     rewards: Mapping[str, RewardTable]
     widths: Mapping[str, Widths]
     batch_size: int
+    half_lives: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, product: Product) -> Pipeline:
         learning = product.learning
-        return cls(learning.rules(), product.reward_tables(), widths_of(product), learning.batch_size)
+        return cls(
+            learning.rules(),
+            product.reward_tables(),
+            widths_of(product),
+            learning.batch_size,
+            half_lives_of(product),
+        )
 
     def run(self, work: Sequence[tuple[bytes, bytes]], now: float, closed_before: float) -> Outcome:
         """Fold `work`, (request id, entry) pairs, as of the watermark `now`; see `fold_slate` for `closed_before`.
@@ -67,7 +77,11 @@ class Pipeline:
                     | "fold" >> beam.ParDo(FoldSlate(now, closed_before, self.rules, self.rewards, self.widths))
                 )
                 _ = folds | "name" >> beam.Map(_named) | "keep folds" >> beam.ParDo(Keep(desk, FOLDS))
-                _ = folds | "sum" >> SumExamples(self.batch_size) | "keep sums" >> beam.ParDo(Keep(desk, SUMS))
+                _ = (
+                    folds
+                    | "sum" >> SumExamples(self.batch_size, self.half_lives)
+                    | "keep sums" >> beam.ParDo(Keep(desk, SUMS))
+                )
             done = _DESKS[desk].done
             return Outcome(done[FOLDS], done[SUMS])  # type: ignore[arg-type]
 

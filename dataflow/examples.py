@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from omakase.core.ids import text_of
 from omakase.core.sessions import Example
 from omakase.ports.warehouse import Row
 from omakase.wire import encode_factor
 
 
-def example_row(sequence: int, example: Example) -> Row:
-    """One example or correction. `sequence` is the tick that learnt it."""
-    delivery = example.delivery
+def example_row(shard: str, sequence: int, example: Example) -> Row:
+    """One example, correction (`click_before` is there) or retraction (`click` is null).
+
+    `sequence` is the model's batch that holds it, as `shard` counts them: a model rebuilt from these rows knows by it
+    which batches it has.
+    """
+    delivery, after, before = example.delivery, example.outcomes, example.before
     return {
         "hour": int(example.at // 3600 * 3600),
+        "shard": shard,
         "sequence": sequence,
+        "request_id": text_of(example.request_id),
+        "position": example.position,
         "model": delivery.model,
         "context_factor": encode_factor(delivery.context_factor),
         "item_factor": encode_factor(delivery.item_factor),
         "item_id": delivery.item_id,
-        "served_at": delivery.served_at,
-        "at": example.at,
+        "served_at": example.at,
         "weight": example.weight,
-        "click": example.outcomes["click"],
-        "reward": example.outcomes["reward"],
-        "click_before": None if example.before is None else example.before["click"],
-        "reward_before": None if example.before is None else example.before["reward"],
+        "click": None if after is None else after["click"],
+        "reward": None if after is None else after["reward"],
+        "click_before": None if before is None else before["click"],
+        "reward_before": None if before is None else before["reward"],
     }

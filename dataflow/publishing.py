@@ -122,8 +122,7 @@ class Publisher:
             return
         sums = reduce(add, (decode_snapshot(batch.statistics).statistics for batch in new))
         clicks = [at for batch in new for at in batch.clicks]
-        whole = batch_of(new[0].key, sums, clicks)
-        self._batches.merge(replace(whole, first=new[0].first, last=new[-1].last))
+        self._batches.merge(batch_of(new[0].key, sums, clicks, new[0].first, new[-1].last))
 
 
 def _new(key: ModelKey) -> Snapshot:
@@ -131,6 +130,6 @@ def _new(key: ModelKey) -> Snapshot:
     return Snapshot(model, schema_id, Statistics.empty(0))
 
 
-def batch_of(key: ModelKey, statistics: Statistics, clicks: Sequence[float]) -> Batch:
-    """A batch to be given its sequence when it is committed."""
-    return Batch(key, encode_snapshot(replace(_new(key), statistics=statistics)), tuple(clicks))
+def batch_of(key: ModelKey, statistics: Statistics, clicks: Sequence[float], first: int, last: int = 0) -> Batch:
+    """Sums of sequence `first`, or of all from `first` to `last`, to be committed."""
+    return Batch(key, encode_snapshot(replace(_new(key), statistics=statistics)), tuple(clicks), first, last or first)

@@ -88,19 +88,22 @@ class Trainer:
             return
         outcome = self.pipeline.run(work, now, before.closed_before)
         cursor = messages[-1].offset if messages else before.cursor
-        progress = Progress(before.number + 1, cursor, next_closed_before)
-        self._keep_examples(progress.number, outcome)
+        learnt = {ModelKey(key): before.sequences.get(ModelKey(key), 0) + 1 for key in outcome.statistics}
+        progress = Progress(before.number + 1, cursor, next_closed_before, {**before.sequences, **learnt})
+        self._keep_examples(progress, outcome)
         tick = _tick(progress, outcome, unreadable)
         self.state.commit(tick)
         self.log.acknowledge(CONSUMER, cursor)
         for _, why in tick.unreadable:
             log.error("a message was set aside as unreadable: %s", why)
 
-    def _keep_examples(self, number: int, outcome: Outcome) -> None:
-        """Before the commit: a tick that is repeated replaces its part, a tick that is done has one."""
-        rows = [example_row(number, example) for example in outcome.examples]
-        if rows:
-            self.warehouse.append("examples", f"{self.shard}-{number:012d}", rows)
+    def _keep_examples(self, progress: Progress, outcome: Outcome) -> None:
+        """Before the commit: a tick that is repeated replaces its part, even by nothing."""
+        rows = [
+            example_row(self.shard, progress.sequences[ModelKey(example.delivery.model)], example)
+            for example in outcome.examples
+        ]
+        self.warehouse.append("examples", f"{self.shard}-{progress.number:012d}", rows)
 
 
 def _sort(messages: Iterable[Logged]) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
@@ -128,6 +131,9 @@ def _tick(progress: Progress, outcome: Outcome, unreadable: Sequence[tuple[bytes
         progress=progress,
         states={request_id: fold.state for request_id, fold in outcome.folds.items()},
         tally=tally,
-        batches=[batch_of(ModelKey(key), sums, clicks[key]) for key, sums in sorted(outcome.statistics.items())],
+        batches=[
+            batch_of(ModelKey(key), sums, clicks[key], progress.sequences[ModelKey(key)])
+            for key, sums in sorted(outcome.statistics.items())
+        ],
         unreadable=[*unreadable, *(entry for fold in outcome.folds.values() for entry in fold.unreadable)],
     )

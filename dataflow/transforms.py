@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -16,10 +17,11 @@ from omakase.config.schema import Product
 from omakase.core.accounting import Tally
 from omakase.core.errors import Corrupt
 from omakase.core.events import Event
+from omakase.core.folding import fold_slate
 from omakase.core.ids import RequestId
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
-from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState, fold_slate
+from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
 from omakase.core.slates import Slate
 from omakase.core.training import summarise
 from omakase.ports.model_store import ModelKey
@@ -63,6 +65,15 @@ def priors_of(product: Product) -> dict[ModelKey, float]:
     }
 
 
+def half_lives_of(product: Product) -> dict[str, float]:
+    """By model key, how long until an example weighs half, in seconds: those that forget."""
+    return {
+        model_key(name, product.feature_spec(name).schema_id): model.half_life_s
+        for name, model in product.models.items()
+        if model.half_life_s is not None
+    }
+
+
 class FoldSlate(beam.DoFn):  # type: ignore[misc]
     """(request id, entries: its state and the messages read of it) to `Folded`."""
 
@@ -93,19 +104,25 @@ class FoldSlate(beam.DoFn):  # type: ignore[misc]
 class SumExamples(beam.PTransform):  # type: ignore[misc]
     """`Folded` to (model, statistics): mini-batches summed where they were folded, then added."""
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, half_lives: Mapping[str, float]) -> None:
         super().__init__()
         self._batch_size = batch_size
+        self._half_lives = half_lives
 
     def expand(self, folds: beam.PCollection) -> beam.PCollection:
-        return folds | "mini-batches" >> beam.ParDo(SumBatch(self._batch_size)) | "add" >> beam.CombinePerKey(_add_all)
+        return (
+            folds
+            | "mini-batches" >> beam.ParDo(SumBatch(self._batch_size, self._half_lives))
+            | "add" >> beam.CombinePerKey(_add_all)
+        )
 
 
 class SumBatch(beam.DoFn):  # type: ignore[misc]
     """Sums each model's examples in mini-batches of at most `batch_size`, so that no single example is shipped."""
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, half_lives: Mapping[str, float]) -> None:
         self._batch_size = batch_size
+        self._half_lives = half_lives
         self._waiting: dict[str, list[Example]] = {}
 
     def start_bundle(self) -> None:
@@ -113,14 +130,19 @@ class SumBatch(beam.DoFn):  # type: ignore[misc]
 
     def process(self, fold: Folded) -> Iterator[tuple[str, Statistics]]:
         for example in fold.examples:
-            batch = self._waiting.setdefault(example.delivery.model, [])
+            model = example.delivery.model
+            batch = self._waiting.setdefault(model, [])
             batch.append(example)
             if len(batch) >= self._batch_size:
-                yield example.delivery.model, summarise(self._waiting.pop(example.delivery.model))
+                yield model, self._sum(model, self._waiting.pop(model))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for model, batch in self._waiting.items():
-            yield GlobalWindows.windowed_value((model, summarise(batch)), timestamp=GlobalWindow().max_timestamp())
+            sums = self._sum(model, batch)
+            yield GlobalWindows.windowed_value((model, sums), timestamp=GlobalWindow().max_timestamp())
+
+    def _sum(self, model: str, batch: list[Example]) -> Statistics:
+        return summarise(batch, self._half_lives.get(model, math.inf))
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from omakase.ports.model_store import Generation, ModelKey
 from omakase.v1 import model_pb2 as pb
 
 _FLOAT64 = np.dtype("<f8")
+# Of what is written here. A reader refuses a newer format: it would drop what it does not know of.
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,22 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         published_at=snapshot.published_at,
         frozen=snapshot.frozen,
         reason=snapshot.reason,
+        as_of=statistics.as_of,
+        half_life_s=0.0 if math.isinf(statistics.half_life_s) else statistics.half_life_s,
+        format=_FORMAT,
     ).SerializeToString()
 
 
 def decode_snapshot(body: bytes) -> Snapshot:
-    """Raises: Corrupt if the bytes are not a snapshot, its sizes disagree, or a number is not finite."""
+    """Raises: Corrupt if the bytes are no snapshot that this version knows, or a size or a number in it is wrong."""
     try:
         message = pb.ModelSnapshot.FromString(body)
     except DecodeError as error:
         raise Corrupt(f"not a model snapshot: {error}") from error
+    if message.format > _FORMAT:
+        raise Corrupt(
+            f"a model snapshot of format {message.format} was written by a newer version; this knows {_FORMAT}"
+        )
     d = message.dimensions
     lower = _unpack(message.precision, d * (d + 1) // 2)
     precision = np.zeros((d, d))
@@ -80,7 +90,14 @@ def decode_snapshot(body: bytes) -> Snapshot:
     return Snapshot(
         model=message.model,
         schema_id=message.schema_id,
-        statistics=Statistics(precision, outcomes, _finite(message.weight), message.examples),
+        statistics=Statistics(
+            precision,
+            outcomes,
+            _finite(message.weight),
+            message.examples,
+            _finite(message.as_of),
+            _finite(message.half_life_s) or math.inf,
+        ),
         sequences=dict(message.sequences),
         published_at=_finite(message.published_at),
         frozen=message.frozen,

@@ -155,6 +155,38 @@ def joined_of(message: pb.Joined) -> Joined:
     )
 
 
+class RecordedSlate:
+    """A slate's record as it was spooled, opened only as far as its events need: no fact and no factor is decoded.
+
+    Cost: about 5 µs to open and 2 µs a delivery, a tenth of `decode_slate` and `Joined.of`.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        """Raises: Corrupt if the bytes are not a slate."""
+        slate = _parse(pb.Slate, body)
+        self._deliveries = slate.deliveries
+        common = pb.Joined(
+            served_at=slate.served_at,
+            placement=slate.placement,
+            variant=slate.variant,
+            policy=slate.policy,
+            model=slate.model,
+            unit=slate.unit,
+            context_factor=slate.context_factor,
+        )
+        self._common = common.SerializeToString()
+
+    def joined(self, position: int) -> bytes | None:
+        """What `encode_joined` makes of this position, order of fields aside; None if the slate does not have it."""
+        if not 1 <= position <= len(self._deliveries):
+            return None
+        delivery = self._deliveries[position - 1]
+        own = pb.Joined(item_id=delivery.item_id, item_factor=delivery.item_factor)
+        if delivery.HasField("predicted_click"):
+            own.predicted_click = delivery.predicted_click
+        return self._common + own.SerializeToString()  # protobuf: messages merge by concatenation
+
+
 def event_message(event: Event) -> pb.Event:
     return pb.Event(
         receipt_id=event.receipt_id,
@@ -166,6 +198,7 @@ def event_message(event: Event) -> pb.Event:
         received_at=event.received_at,
         occurred_at=event.occurred_at,
         delivery=encode_joined(event.delivery) if event.delivery is not None else None,
+        unwanted=event.unwanted,
     )
 
 
@@ -193,6 +226,7 @@ def event_of(message: pb.Event) -> Event:
             event_id=message.event_id,
             occurred_at=message.occurred_at if message.HasField("occurred_at") else None,
             delivery=joined_of(message.delivery) if message.HasField("delivery") else None,
+            unwanted=message.unwanted,
         )
     except InvalidInput as error:
         raise Corrupt(str(error)) from error
@@ -203,6 +237,17 @@ def bus_body(record: Slate | Event) -> bytes:
     if isinstance(record, Slate):
         return pb.BusMessage(slate=slate_message(record)).SerializeToString()
     return pb.BusMessage(event=event_message(record)).SerializeToString()
+
+
+def bus_body_of_slate(encoded: bytes) -> bytes:
+    """What `bus_body` makes of a slate, from the slate's own bytes."""
+    return _field(pb.BusMessage.SLATE_FIELD_NUMBER, encoded)
+
+
+def bus_body_of_event(event: Event, joined: bytes) -> bytes:
+    """What `bus_body` makes of an event with its delivery, from the delivery's own bytes, order of fields aside."""
+    encoded = encode_event(event) + _field(pb.Event.DELIVERY_FIELD_NUMBER, joined)
+    return _field(pb.BusMessage.EVENT_FIELD_NUMBER, encoded)
 
 
 def request_id_of(body: bytes) -> RequestId:
@@ -261,6 +306,17 @@ def _value(message: values_pb2.Value) -> Value:
     if kind == "numbers":
         return tuple(message.numbers.values)
     raise Corrupt("a fact holds no value")
+
+
+def _field(number: int, encoded: bytes) -> bytes:
+    """An encoded message as a field of another: tag, length as a varint, bytes. The number is below 16."""
+    length = len(encoded)
+    head = bytearray((number << 3 | 2,))
+    while length > 127:
+        head.append(length & 127 | 128)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + encoded
 
 
 def _parse(kind: type[Parsed], body: bytes) -> Parsed:

@@ -25,6 +25,7 @@ from omakase.config.schema import (
     Section,
     Variant,
 )
+from omakase.core.events import CONVERSION
 from omakase.core.features import DERIVED
 from omakase.core.suggestion import suggest
 
@@ -43,6 +44,7 @@ def faults_of(root: Node) -> Iterator[Fault]:
         yield from _shares(placement)
         yield from _limits(placement)
         yield from _event_types(placement, root)
+        yield from _conversions(placement, root)
         for variant in placement.entries("variants").values():
             yield from _variant(variant, root)
     for features in root.entries("features").values():
@@ -77,6 +79,22 @@ def _event_types(placement: Node, root: Node) -> Iterator[Fault]:
     for kind, node in placement.entries("rewards").items():
         if kind not in known:
             yield Fault(node.line, node.path, f"unknown event type (event_types lists new ones){suggest(kind, known)}")
+
+
+def _conversions(placement: Node, root: Node) -> Iterator[Fault]:
+    """A weight that no model of the placement heeds would be a silent nothing."""
+    weight = placement.find("rewards", CONVERSION)
+    names = {variant.text("model") for variant in placement.entries("variants").values()}
+    models = [model for name, model in root.entries("models").items() if name in names]
+    if weight is None or not models or any(_plain(model, "conversions") is True for model in models):
+        return
+    message = "no model of this placement learns from conversions: set `conversions: true` on one, or leave this out"
+    yield Fault(weight.line, weight.path, message)
+
+
+def _plain(owner: Node, key: str) -> object:
+    found = owner.find(key)
+    return found.plain if found else None
 
 
 def _variant(variant: Node, root: Node) -> Iterator[Fault]:

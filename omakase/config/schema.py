@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from omakase.core import features as core_features
-from omakase.core.events import CLICK, CONVERSION, IMPRESSION
+from omakase.core.events import CLICK, CONVERSION, IMPRESSION, RETURN
 from omakase.core.features import FeatureSpec
 from omakase.core.policies import LinearThompson, Policy, Uniform
 from omakase.core.rewards import RewardTable
@@ -126,6 +126,8 @@ class Model(Section):
 
     features: Name
     prior_precision: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    half_life_s: Seconds | None = None
+    conversions: bool = False
 
 
 class LinearThompsonPolicy(Section):
@@ -190,6 +192,8 @@ class Learning(Section):
     allowed_lateness_s: Seconds = 3600.0
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 500
     publish_interval_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    attribution_window_s: Seconds = 604_800.0
+    max_click_rate_ratio: Annotated[float, Field(gt=1, le=1000)] | None = None
 
     def rules(self) -> SessionRules:
         return SessionRules(self.session_gap_s, self.session_max_s, self.reward_window_s, self.allowed_lateness_s)
@@ -202,7 +206,22 @@ class Recommender(Section):
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 0.25
 
 
-BUILT_IN_EVENT_TYPES = frozenset({IMPRESSION, CLICK, CONVERSION})
+class Traffic(Section):
+    """What is taken for a machine's doing, or a cheat's: its deliveries are excluded from learning."""
+
+    max_events_per_minute_of_user: Annotated[int, Field(ge=1)] | None = None
+    max_events_per_minute_of_address: Annotated[int, Field(ge=1)] | None = None
+    min_click_delay_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    bots: list[str] = ["bot", "crawler", "spider", "headless", "preview"]
+
+
+class People(Section):
+    """What is kept of people, and how long."""
+
+    retention_s: Seconds = 7_776_000.0
+
+
+BUILT_IN_EVENT_TYPES = frozenset({IMPRESSION, CLICK, CONVERSION, RETURN})
 
 
 class Product(Section):
@@ -214,6 +233,8 @@ class Product(Section):
     policies: Annotated[dict[Name, PolicyConfig], Field(min_length=1)]
     recommenders: Annotated[dict[Name, Recommender], Field(min_length=1)] = {"main": Recommender()}
     learning: Learning = Learning()
+    traffic: Traffic = Traffic()
+    people: People = People()
     event_types: list[Name] = []
 
     def known_event_types(self) -> frozenset[str]:
@@ -221,7 +242,8 @@ class Product(Section):
         return BUILT_IN_EVENT_TYPES | frozenset(self.event_types)
 
     def reward_tables(self) -> dict[str, RewardTable]:
-        return {name: RewardTable(dict(placement.rewards)) for name, placement in self.placements.items()}
+        converting = frozenset(name for name, model in self.models.items() if model.conversions)
+        return {name: RewardTable(dict(placement.rewards), converting) for name, placement in self.placements.items()}
 
     def feature_spec(self, model: str) -> FeatureSpec:
         """The compiled features of a model."""

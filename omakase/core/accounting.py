@@ -18,6 +18,7 @@ class DeliveryEnd(StrEnum):
     LEARNT = "learnt"
     LEARNT_WITHOUT_CLICK = "learnt_without_click"
     UNSEEN = "unseen"
+    EXCLUDED = "excluded"
     NOT_TRAINABLE = "not_trainable"
 
 
@@ -30,6 +31,8 @@ class EventEnd(StrEnum):
     ORPHAN_EXPIRED = "orphan_expired"
     AFTER_WINDOW = "after_window"
     REJECTED = "rejected"
+    EXCLUDED = "excluded"
+    UNATTRIBUTED = "unattributed"
 
 
 SERVED = "served"

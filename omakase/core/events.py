@@ -15,6 +15,8 @@ from omakase.core.slates import Slate
 IMPRESSION = "impression"
 CLICK = "click"
 CONVERSION = "conversion"
+RETURN = "return"  # takes back the conversion with the same `event_id`
+EXCLUSION = "exclusion"  # made by Omakase, never accepted from outside: excludes a delivery and counts as nothing
 ONCE_ONLY = frozenset({IMPRESSION, CLICK})
 MAX_VALUE = 1e9
 
@@ -62,7 +64,9 @@ class Event:
     """One accepted event. `receipt_id` names the acceptance: a redelivery repeats it, a client's duplicate does not.
 
     Units: received_at (the server's clock, which counts) and occurred_at (the client's, only reported) in Unix
-    seconds. `delivery` is None until the event is joined, and for ever where the delivery's record never came.
+    seconds. `delivery` is None until the event is joined, and for ever where the delivery's record never came. A
+    `position` of 0 names no delivery: an order that could not be attributed to one. `unwanted` is why the event, and
+    with it its whole delivery, must not be learnt from; empty where nothing is wrong.
     """
 
     receipt_id: bytes
@@ -74,10 +78,13 @@ class Event:
     event_id: str = ""
     occurred_at: float | None = None
     delivery: Joined | None = None
+    unwanted: str = ""
 
     def __post_init__(self) -> None:
         for name, number in (("value", self.value), ("received_at", self.received_at)):
             if number is not None and not math.isfinite(number):
                 raise InvalidInput(f"{name} must be a finite number")
+        if self.type == EXCLUSION and not self.unwanted:
+            raise InvalidInput("an exclusion needs a reason")
         if self.value is not None and abs(self.value) > MAX_VALUE:
             raise InvalidInput(f"value must be within ±{MAX_VALUE:g}")

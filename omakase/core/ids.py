@@ -67,6 +67,7 @@ class Keyring:
     keys: dict[int, bytes] = field(repr=False)
     signing_key: int
     pseudonym_key: bytes = field(repr=False)
+    _macs: dict[int, hmac.HMAC] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.signing_key not in self.keys:
@@ -75,6 +76,9 @@ class Keyring:
             raise InvalidInput("key ids are one byte: use 0 to 255")
         if any(len(key) < 16 for key in (*self.keys.values(), self.pseudonym_key)):
             raise InvalidInput("a key is too short: use at least 16 bytes")
+        # Prepared once and copied for each id: `hmac.digest` costs twice as much and lets go of the interpreter's lock.
+        macs = {key_id: hmac.new(key, digestmod="sha256") for key_id, key in self.keys.items()}
+        object.__setattr__(self, "_macs", macs)
 
     def delivery_id(self, request_id: RequestId, position: int) -> str:
         """Stamp one position of a slate. Cost: one HMAC, about 2 µs."""
@@ -106,17 +110,16 @@ class Keyring:
         return Pseudonym(text_of(digest[:16]))
 
     def _mac(self, signed: bytes) -> bytes:
-        return hmac.digest(self.keys[signed[17]], signed, "sha256")[:_MAC_BYTES]
+        mac = self._macs[signed[17]].copy()
+        mac.update(signed)
+        return mac.digest()[:_MAC_BYTES]
 
 
 def _decode(text: str) -> bytes:
-    malformed = InvalidDeliveryId("malformed", "delivery_id is 32 characters of A-Z, a-z, 0-9, - and _, as issued")
-    if len(text) != 32:
-        raise malformed
     try:
-        raw = urlsafe_b64decode(text.encode("ascii"))
+        raw = urlsafe_b64decode(text.encode("ascii")) if len(text) == 32 else b""
     except (UnicodeEncodeError, Base64Error):
-        raise malformed from None
+        raw = b""
     if len(raw) != 24 or urlsafe_b64encode(raw).decode() != text:
-        raise malformed
+        raise InvalidDeliveryId("malformed", "delivery_id is 32 characters of A-Z, a-z, 0-9, - and _, as issued")
     return raw

@@ -10,8 +10,9 @@ residuals instead of fixing it: a scale of 1 explores for ever at click rates of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -43,13 +44,18 @@ class Outcome:
 class Statistics:
     """Sums over weighted examples (x, y…): all a linear belief needs to know of them.
 
-    Shapes: precision is (d, d), Σ w·x·xᵀ. Units: weight is Σ w, an effective number of examples; examples counts them.
+    Forgetting is by half-life: an example of time t weighs w·2^((t - as_of) / half_life_s), and sums of different times
+    are brought to the later one when they are added. It shrinks the data, never the prior.
+    Shapes: precision is (d, d), Σ w·x·xᵀ. Units: weight is Σ w, an effective number of examples; examples counts them;
+    as_of in Unix seconds; half_life_s in seconds, infinite where nothing is forgotten.
     """
 
     precision: Matrix
     outcomes: Mapping[str, Outcome]
     weight: float
     examples: int
+    as_of: float = 0.0
+    half_life_s: float = math.inf
 
     @classmethod
     def empty(cls, d: int) -> Statistics:
@@ -79,24 +85,48 @@ class Statistics:
             sums[name] = Outcome(w * (after - before) * x, w * (after**2 - before**2))
         return cls(np.zeros((x.size, x.size)), sums, 0.0, 0)
 
+    @classmethod
+    def retraction(cls, x: Vector, w: float, learnt: Mapping[str, float]) -> Statistics:
+        """What to add so that an example already counted was never learnt. Shapes: x (d,). Raises: InvalidInput."""
+        _refuse_unless_finite(x, np.array([w, *learnt.values()]))
+        sums = {name: Outcome(-w * y * x, -w * y**2) for name, y in learnt.items()}
+        return cls(-w * np.outer(x, x), sums, -w, -1)
+
     @property
     def dimensions(self) -> int:
         return int(self.precision.shape[0])
 
+    def aged(self, as_of: float) -> Statistics:
+        """The same examples as they weigh at a later time. Units: as_of in Unix seconds."""
+        factor = 2.0 ** (-(as_of - self.as_of) / self.half_life_s)
+        if factor == 1.0:
+            return replace(self, as_of=as_of)
+        outcomes = {name: Outcome(factor * o.moment, factor * o.energy) for name, o in self.outcomes.items()}
+        return replace(
+            self, precision=factor * self.precision, outcomes=outcomes, weight=factor * self.weight, as_of=as_of
+        )
+
     def __add__(self, other: Statistics) -> Statistics:
-        """Merge. Guarantees: commutative and associative up to rounding; `empty` is neutral. Raises: InvalidInput."""
+        """Merge; where half-lives differ, that of the later sums holds from then on. Raises: InvalidInput.
+
+        Guarantees: commutative, and associative up to rounding where half-lives agree; `empty` is neutral.
+        """
         if self.dimensions != other.dimensions:
             raise InvalidInput(f"cannot add statistics of {other.dimensions} to {self.dimensions} dimensions")
+        later = max(self, other, key=lambda one: (one.as_of, -one.half_life_s))
+        mine, theirs = self.aged(later.as_of), other.aged(later.as_of)
         none = Outcome(np.zeros(self.dimensions), 0.0)
         pairs = {
-            name: (self.outcomes.get(name, none), other.outcomes.get(name, none))
-            for name in self.outcomes.keys() | other.outcomes.keys()
+            name: (mine.outcomes.get(name, none), theirs.outcomes.get(name, none))
+            for name in mine.outcomes.keys() | theirs.outcomes.keys()
         }
         return Statistics(
-            self.precision + other.precision,
+            mine.precision + theirs.precision,
             {name: Outcome(a.moment + b.moment, a.energy + b.energy) for name, (a, b) in pairs.items()},
-            self.weight + other.weight,
-            self.examples + other.examples,
+            mine.weight + theirs.weight,
+            mine.examples + theirs.examples,
+            later.as_of,
+            later.half_life_s,
         )
 
 
@@ -120,7 +150,8 @@ class Posterior:
         """
         d = statistics.dimensions
         sums = statistics.outcomes.get(outcome) or Outcome(np.zeros(d), 0.0)
-        if not (np.isfinite(sums.moment).all() and np.isfinite(sums.energy) and 0 <= statistics.weight < np.inf):
+        # What was taken back leaves a rounding error behind, perhaps below zero.
+        if not (np.isfinite(sums.moment).all() and np.isfinite(sums.energy) and -1e-3 <= statistics.weight < np.inf):
             raise Corrupt(f"the sums of outcome {outcome!r} are not those of real examples")
         try:
             factor = cholesky(statistics.precision + prior_precision * np.eye(d), lower=True)
@@ -131,7 +162,7 @@ class Posterior:
         if not np.isfinite(mean).all():
             raise Corrupt(f"the mean of outcome {outcome!r} is not finite")
         residual = max(sums.energy - float(half @ half), 0.0) + _PRIOR_NOISE_EXAMPLES * _PRIOR_NOISE_VARIANCE
-        return cls(mean, factor, float(np.sqrt(residual / (statistics.weight + _PRIOR_NOISE_EXAMPLES))))
+        return cls(mean, factor, float(np.sqrt(residual / (max(statistics.weight, 0.0) + _PRIOR_NOISE_EXAMPLES))))
 
     def deviation_map(self) -> Matrix:
         """noise · L⁻ᵀ: turns standard normal z (d,) into deviations from the mean. Cost: O(d³), once per update."""

@@ -52,16 +52,19 @@ TABLES: Mapping[str, Columns] = {
         "policy": "text",
         "unit": "text",
         "item_id": "text",
+        "unwanted": "text",
     },
     "examples": {
         "hour": "integer",
+        "shard": "text",
         "sequence": "integer",
+        "request_id": "text",
+        "position": "integer",
         "model": "text",
         "context_factor": "bytes",
         "item_factor": "bytes",
         "item_id": "text",
         "served_at": "float",
-        "at": "float",
         "weight": "float",
         "click": "float",
         "reward": "float",
@@ -80,3 +83,7 @@ TABLES: Mapping[str, Columns] = {
         "value": "float",
     },
 }
+
+# The columns that say of whom a row is, in every table that has them; and what goes when that person is forgotten.
+IDENTITIES = ("unit", "user")
+PERSONAL = (*IDENTITIES, "context")

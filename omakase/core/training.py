@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 
 from omakase.core.features import cross
-from omakase.core.posterior import Statistics
+from omakase.core.posterior import Statistics, Vector
 from omakase.core.sessions import Example
 
 OUTCOMES = ("click", "reward")
 
 
-def summarise(examples: Sequence[Example]) -> Statistics:
-    """Sums over examples and corrections of one model. Cost: O(n d²), one matrix product for all that are new.
+def summarise(examples: Sequence[Example], half_life_s: float = math.inf) -> Statistics:
+    """Sums over one model's examples, corrections and retractions, as of the newest of them.
 
+    Cost: O(n d²), one matrix product for all that are new.
     Raises: InvalidInput if a number is not finite or the examples differ in dimensions; ValueError if there are none.
     """
     if not examples:
         raise ValueError("there is nothing to summarise")
+    as_of = max(example.at for example in examples)
+    weights = np.array([example.weight * 2.0 ** ((example.at - as_of) / half_life_s) for example in examples])
     crossed = [cross(example.delivery.context_factor, example.delivery.item_factor) for example in examples]
-    parts = [
-        Statistics.correction(x, example.weight, example.before, example.outcomes)
-        for x, example in zip(crossed, examples, strict=True)
-        if example.before is not None
-    ]
-    new = [(x, example) for x, example in zip(crossed, examples, strict=True) if example.before is None]
+    weighed = list(zip(examples, crossed, weights, strict=True))
+    parts = [_change(x, w, one.before, one.outcomes) for one, x, w in weighed if one.before is not None]
+    new = [(one.outcomes, x, w) for one, x, w in weighed if one.before is None and one.outcomes is not None]
     if new:
-        x = np.stack([x for x, _ in new])
-        outcomes = {name: np.array([example.outcomes[name] for _, example in new]) for name in OUTCOMES}
-        parts.append(Statistics.of(x, outcomes, np.array([example.weight for _, example in new])))
-    return reduce(add, parts)
+        y = {name: np.array([outcomes[name] for outcomes, _, _ in new]) for name in OUTCOMES}
+        parts.append(Statistics.of(np.stack([x for _, x, _ in new]), y, np.array([w for _, _, w in new])))
+    return replace(reduce(add, parts), as_of=as_of, half_life_s=half_life_s)
+
+
+def _change(x: Vector, weight: float, before: Mapping[str, float], after: Mapping[str, float] | None) -> Statistics:
+    if after is None:
+        return Statistics.retraction(x, weight, before)
+    return Statistics.correction(x, weight, before, after)

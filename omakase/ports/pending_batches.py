@@ -12,15 +12,14 @@ from omakase.ports.model_store import Generation, ModelKey
 class Batch:
     """Sums that a model has yet to add: those of sequences `first` to `last` of the model's own count, from 1.
 
-    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds. A batch is given its sequence
-    when its tick is committed; until then both ends are 0.
+    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds.
     """
 
     key: ModelKey
     statistics: bytes
     clicks: tuple[float, ...]
-    first: int = 0
-    last: int = 0
+    first: int
+    last: int
 
 
 class PendingBatches(Protocol):

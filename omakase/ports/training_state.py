@@ -10,6 +10,7 @@ from typing import Protocol
 
 from omakase.core.accounting import Side, Tally
 from omakase.core.ids import RequestId
+from omakase.ports.model_store import ModelKey
 from omakase.ports.pending_batches import Batch
 
 
@@ -25,7 +26,8 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a trainer has got: the last tick's number, the offset read up to, and which slates are over.
+    """How far a trainer has got: the last tick's number, the offset read up to, which slates are over, and the sequence
+    of each model's last batch.
 
     Units: closed_before in Unix seconds: slates issued at or before it were given up, and their states dropped.
     """
@@ -33,11 +35,12 @@ class Progress:
     number: int = 0
     cursor: int = 0
     closed_before: float = -math.inf
+    sequences: Mapping[ModelKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Everything that one tick changes; `progress.number` follows that of the last tick.
+    """Everything that one tick changes; `progress.number` follows that of the last tick, as do the batches' sequences.
 
     `unreadable` are messages that were set aside, each with the reason.
     """
@@ -65,7 +68,7 @@ class TrainingState(Protocol):
         """The states of these slates, and of those due by then. Raises: Unavailable."""
 
     def commit(self, tick: Tick) -> None:
-        """Change all of it and give every batch its sequence. Raises: Conflict if `number` was taken; Unavailable."""
+        """Change all of it. Raises: Conflict if `number` or a batch's sequence was taken; Unavailable."""
 
     def account(self) -> tuple[Side, Side]:
         """What became of deliveries and of events. Raises: Unavailable."""

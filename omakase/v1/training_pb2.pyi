@@ -20,20 +20,22 @@ class SlateState(_message.Message):
     def __init__(self, request_id: _Optional[bytes] = ..., positions: _Optional[int] = ..., is_trainable: _Optional[bool] = ..., deliveries: _Optional[_Iterable[_Union[DeliveryState, _Mapping]]] = ...) -> None: ...
 
 class DeliveryState(_message.Message):
-    __slots__ = ("position", "seen", "settled", "repeats", "joined", "learnt")
+    __slots__ = ("position", "seen", "settled", "repeats", "joined", "learnt", "excluded")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
     REPEATS_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
     LEARNT_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     position: int
     seen: _containers.RepeatedCompositeFieldContainer[Seen]
     settled: int
     repeats: _containers.RepeatedScalarFieldContainer[bytes]
     joined: _events_pb2.Joined
     learnt: Learnt
-    def __init__(self, position: _Optional[int] = ..., seen: _Optional[_Iterable[_Union[Seen, _Mapping]]] = ..., settled: _Optional[int] = ..., repeats: _Optional[_Iterable[bytes]] = ..., joined: _Optional[_Union[_events_pb2.Joined, _Mapping]] = ..., learnt: _Optional[_Union[Learnt, _Mapping]] = ...) -> None: ...
+    excluded: bool
+    def __init__(self, position: _Optional[int] = ..., seen: _Optional[_Iterable[_Union[Seen, _Mapping]]] = ..., settled: _Optional[int] = ..., repeats: _Optional[_Iterable[bytes]] = ..., joined: _Optional[_Union[_events_pb2.Joined, _Mapping]] = ..., learnt: _Optional[_Union[Learnt, _Mapping]] = ..., excluded: _Optional[bool] = ...) -> None: ...
 
 class Seen(_message.Message):
     __slots__ = ("receipt_id", "type", "value", "event_id", "received_at")
@@ -50,7 +52,7 @@ class Seen(_message.Message):
     def __init__(self, receipt_id: _Optional[bytes] = ..., type: _Optional[str] = ..., value: _Optional[float] = ..., event_id: _Optional[str] = ..., received_at: _Optional[float] = ...) -> None: ...
 
 class Learnt(_message.Message):
-    __slots__ = ("outcomes", "weight", "at")
+    __slots__ = ("outcomes", "weight", "used")
     class OutcomesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -60,8 +62,8 @@ class Learnt(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
-    AT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.ScalarMap[str, float]
     weight: float
-    at: float
-    def __init__(self, outcomes: _Optional[_Mapping[str, float]] = ..., weight: _Optional[float] = ..., at: _Optional[float] = ...) -> None: ...
+    used: int
+    def __init__(self, outcomes: _Optional[_Mapping[str, float]] = ..., weight: _Optional[float] = ..., used: _Optional[int] = ...) -> None: ...

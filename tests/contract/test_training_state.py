@@ -22,7 +22,7 @@ state, n = open_training_state(sys.argv[1]), 0
 while True:
     n += 1
     kept = {n.to_bytes(16, "big"): StoredState(b"state", float(n), 1, 0)}
-    state.commit(Tick(Progress(n, 10 * n), kept, batches=[Batch("clicks/abc", b"sums", (float(n),))]))
+    state.commit(Tick(Progress(n, 10 * n), kept, batches=[Batch("clicks/abc", b"sums", (float(n),), n, n)]))
     print(n, flush=True)
 """
 
@@ -58,10 +58,10 @@ def test_a_tick_changes_everything_it_names(state):
             progress=Progress(1, 7, 100.0),
             states={slate(1): kept(5.0, b"one"), slate(2): kept(9.0, b"two")},
             tally=Counter({(DELIVERIES, SERVED): 6, (EVENTS, RECEIVED): 2, (EVENTS, "used"): 0}),
-            batches=[Batch("clicks/abc", b"sums", (1.5, 2.5))],
+            batches=[Batch("clicks/abc", b"sums", (1.5, 2.5), 1, 1)],
         )
     )
-    assert state.progress() == Progress(1, 7, 100.0)
+    assert state.progress() == Progress(1, 7, 100.0, {"clicks/abc": 1})
     assert state.load([slate(1), slate(2), slate(3)], due_by=-1.0) == {slate(1): b"one", slate(2): b"two"}
     assert state.pending() == [Batch("clicks/abc", b"sums", (1.5, 2.5), 1, 1)]
     deliveries, events = state.account()
@@ -79,7 +79,7 @@ def test_a_tick_whose_number_does_not_follow_changes_nothing(state, number):
                 number,
                 states={slate(1): None, slate(2): kept(1.0)},
                 tally=Counter({(EVENTS, RECEIVED): 1}),
-                batches=[Batch("clicks/abc", b"sums", ())],
+                batches=[Batch("clicks/abc", b"sums", (), 1, 1)],
                 unreadable=[(b"body", "why")],
             )
         )
@@ -137,16 +137,24 @@ def test_what_is_over_stays_over(state):
 
 
 def test_each_model_counts_its_own_batches_and_goes_on_after_they_are_settled(state):
-    state.commit(tick(1, batches=[Batch("a", b"a1", ()), Batch("b", b"b1", ())]))
+    state.commit(tick(1, batches=[Batch("a", b"a1", (), 1, 1), Batch("b", b"b1", (), 1, 1)]))
     state.settle("a", 1, 1, 10.0)
-    state.commit(tick(2, batches=[Batch("b", b"b2", ()), Batch("a", b"a2", ())]))
+    state.commit(tick(2, batches=[Batch("b", b"b2", (), 2, 2), Batch("a", b"a2", (), 2, 2)]))
     found = [(batch.key, batch.last, batch.statistics) for batch in state.pending()]
     assert found == [("a", 2, b"a2"), ("b", 1, b"b1"), ("b", 2, b"b2")]
 
 
 def test_settling_takes_a_model_s_batches_up_to_a_sequence_and_again_is_no_error(state):
     for number in (1, 2, 3):
-        state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),)), Batch("b", b"sums", ())]))
+        state.commit(
+            tick(
+                number,
+                batches=[
+                    Batch("a", b"sums", (float(number),), number, number),
+                    Batch("b", b"sums", (), number, number),
+                ],
+            )
+        )
     for _ in range(2):
         state.settle("a", 2, 5, 99.0)
     assert [(batch.key, batch.last) for batch in state.pending()] == [("a", 3), ("b", 1), ("b", 2), ("b", 3)]
@@ -154,9 +162,9 @@ def test_settling_takes_a_model_s_batches_up_to_a_sequence_and_again_is_no_error
 
 def test_merged_batches_are_one_that_spans_their_sequences(state):
     for number in (1, 2, 3):
-        state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),))]))
+        state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),), number, number)]))
     state.merge(Batch("a", b"whole", (1.0, 2.0), 1, 2))
-    state.commit(tick(4, batches=[Batch("a", b"sums", ())]))
+    state.commit(tick(4, batches=[Batch("a", b"sums", (), 4, 4)]))
     assert [(batch.first, batch.last) for batch in state.pending()] == [(1, 2), (3, 3), (4, 4)]
     state.merge(Batch("a", b"all", (1.0, 2.0, 3.0), 1, 4))
     assert state.pending() == [Batch("a", b"all", (1.0, 2.0, 3.0), 1, 4)]
@@ -165,7 +173,7 @@ def test_merged_batches_are_one_that_spans_their_sequences(state):
 @pytest.mark.parametrize(("first", "last"), [(1, 4), (0, 2), (4, 5)])
 def test_only_what_is_all_there_can_be_merged(state, first, last):
     for number in (1, 2, 3):
-        state.commit(tick(number, batches=[Batch("a", b"sums", ())]))
+        state.commit(tick(number, batches=[Batch("a", b"sums", (), number, number)]))
     before = state.pending()
     with pytest.raises(Conflict):
         state.merge(Batch("a", b"whole", (), first, last))

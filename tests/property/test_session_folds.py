@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, REDELIVERED, SERVED
 from omakase.core.events import Event, Joined
+from omakase.core.folding import fold_slate
 from omakase.core.ids import NOBODY, RequestId
 from omakase.core.rewards import RewardTable
-from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState, fold_slate
+from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
 from omakase.core.training import summarise
 from omakase.states import decode_state, encode_state
 

@@ -37,6 +37,8 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "A feature of type embedding": schema.EmbeddingFeature,
     "recommenders.<name>": schema.Recommender,
     "learning": schema.Learning,
+    "traffic": schema.Traffic,
+    "people": schema.People,
 }
 SERVICES: dict[str, type[settings.Settings]] = {
     "Gateway": settings.GatewaySettings,
@@ -46,7 +48,7 @@ SERVICES: dict[str, type[settings.Settings]] = {
     "Batch": settings.BatchSettings,
 }
 # Their defaults stand for something else, which the document says in words.
-TOLD_IN_WORDS = {"salt", "learning"}
+TOLD_IN_WORDS = {"salt", "learning", "traffic", "people"}
 
 
 def table(heading: str) -> dict[str, list[str]]:

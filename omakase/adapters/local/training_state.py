@@ -105,7 +105,10 @@ class SqliteTrainingState:
             connection.executemany(_COUNT, [(side, name, n) for (side, name), n in tick.tally.items() if n])
             for batch in tick.batches:
                 (sequence,) = connection.execute(_NEXT, (batch.key,)).fetchone()
-                connection.execute(_PEND, (batch.key, sequence, sequence, batch.statistics, _pack(batch.clicks)))
+                if (batch.first, batch.last) != (sequence, sequence):
+                    raise Conflict(f"batch {batch.first} of {batch.key} does not follow sequence {sequence - 1}")
+                row = (batch.key, batch.first, batch.last, batch.statistics, _pack(batch.clicks))
+                connection.execute(_PEND, row)
             connection.executemany("INSERT INTO unreadable (body, reason) VALUES (?, ?)", tick.unreadable)
 
     def pending(self) -> list[Batch]:
@@ -162,7 +165,9 @@ class SqliteTrainingState:
 
 
 def _progress(connection: sqlite3.Connection) -> Progress:
-    return Progress(*connection.execute("SELECT tick, cursor, closed_before FROM progress").fetchone())
+    number, cursor, closed_before = connection.execute("SELECT tick, cursor, closed_before FROM progress").fetchone()
+    sequences = {ModelKey(key): last for key, last in connection.execute("SELECT model, last FROM sequence")}
+    return Progress(number, cursor, closed_before, sequences)
 
 
 def _pack(times: Iterable[float]) -> bytes:

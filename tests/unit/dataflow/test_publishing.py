@@ -34,8 +34,10 @@ class Desk:
 
     def learn(self, *keys: ModelKey, n: int = 1, d: int = 2) -> None:
         sums = Statistics.of(np.ones((n, d)), {"click": np.zeros(n), "reward": np.zeros(n)}, np.ones(n))
-        number = self.state.progress().number + 1
-        self.state.commit(Tick(Progress(number), {}, batches=[batch_of(key, sums, (float(number),)) for key in keys]))
+        done = self.state.progress()
+        number = done.number + 1
+        batches = [batch_of(key, sums, (float(number),), done.sequences.get(key, 0) + 1) for key in keys]
+        self.state.commit(Tick(Progress(number), {}, batches=batches))
 
     def publish_at(self, monotonic: float, *, at_once: bool = False) -> None:
         self.monotonic = monotonic

@@ -69,7 +69,7 @@ def assert_same(found: Statistics, wanted: Statistics) -> None:
 
 def sums_of(batch_size: int, work: list[Folded]) -> dict[str, list[Statistics]]:
     """One bundle through SumBatch."""
-    step = SumBatch(batch_size)
+    step = SumBatch(batch_size, {})
     step.start_bundle()
     found: defaultdict[str, list[Statistics]] = defaultdict(list)
     for fold in work:
@@ -99,7 +99,7 @@ def test_mini_batches_sum_to_the_sum_of_all_whatever_their_size(batch_size):
 
 
 def test_nothing_is_left_over_from_a_bundle_that_was_given_up():
-    step, work = SumBatch(1000), folds(10)
+    step, work = SumBatch(1000, {}), folds(10)
     step.start_bundle()
     for fold in work:
         assert list(step.process(fold)) == []
@@ -112,7 +112,7 @@ def test_beam_adds_the_mini_batches_of_all_its_bundles(batch_size):
     work = folds(60, models=("home/abc", "basket/x"))
     with _desk([]) as desk:
         with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([], save_main_session=False)) as pipeline:
-            sums = pipeline | beam.Create(work, reshuffle=True) | SumExamples(batch_size)
+            sums = pipeline | beam.Create(work, reshuffle=True) | SumExamples(batch_size, {})
             _ = sums | beam.ParDo(Keep(desk, FOLDS))
         found = _DESKS[desk].done[FOLDS]
     wanted = by_model(work)
