@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import given
@@ -98,3 +98,21 @@ def test_the_mean_solves_the_normal_equations(batch: Batch, prior_precision: flo
     a = (batch.x * batch.w[:, None]).T @ batch.x + prior_precision * np.eye(D)
     b = batch.x.T @ (batch.w * batch.reward)
     np.testing.assert_allclose(a @ posterior.mean, b, rtol=1e-6, atol=1e-6)
+
+
+@given(batches(), batches(), batches(), st.lists(st.floats(1.6e9, 1.7e9), min_size=3, max_size=3))
+def test_sums_of_different_times_add_in_any_order_and_weigh_as_of_the_latest(
+    a: Batch, b: Batch, c: Batch, times
+) -> None:
+    half_life_s = 3e7
+    parts = [
+        replace(batch.statistics(), as_of=at, half_life_s=half_life_s)
+        for batch, at in zip((a, b, c), times, strict=True)
+    ]
+    one, two, three = parts
+    assert_same((one + two) + three, three + (two + one))
+    latest = max(times)
+    weight = sum(part.weight * 2 ** ((at - latest) / half_life_s) for part, at in zip(parts, times, strict=True))
+    total = one + two + three
+    np.testing.assert_allclose(total.weight, weight, rtol=1e-9)
+    assert (total.as_of, total.half_life_s) == (latest, half_life_s)

@@ -214,3 +214,91 @@ def test_a_record_first_read_after_a_drain_is_served_and_unseen() -> None:
     last = fold(None, [], 30, SLATE, closed_before=T)
     assert last.state is None
     assert ends(last, DELIVERIES) == {"served": 2, "unseen": 2}
+
+
+def unwanted(at: float, kind: str = "click") -> Event:
+    return replace(event(kind, at), unwanted="bot")
+
+
+def test_an_unwanted_event_excludes_its_whole_delivery_before_its_session_closes() -> None:
+    last = fold(None, [event("impression", 0), unwanted(1), event("conversion", 2)], math.inf, SLATE)
+    assert not last.examples
+    assert ends(last, EVENTS) == {"received": 3, "excluded": 3}
+    assert ends(last, DELIVERIES) == {"served": 2, "excluded": 1, "unseen": 1}
+
+
+def test_an_unwanted_event_takes_back_what_was_learnt_of_its_delivery() -> None:
+    first = fold(None, [event("impression", 0), event("click", 1)], 20, SLATE)
+    second = fold(first.state, [event("conversion", 30)], 50)
+    third = fold(second.state, [unwanted(60)], 80)
+    (taken_back,) = third.examples
+    assert taken_back.outcomes is None
+    assert taken_back.before == second.examples[0].outcomes
+    assert (taken_back.weight, taken_back.position) == (1.0, 1)
+    total = first.tally + second.tally
+    total.update(third.tally)
+    assert {name: n for (of, name), n in total.items() if of == EVENTS and n} == {"received": 4, "excluded": 4}
+    assert {name: n for (of, name), n in total.items() if of == DELIVERIES and n} == {"served": 2, "excluded": 1}
+    assert kept(third).open_deliveries == 1
+
+
+def test_what_comes_after_the_exclusion_is_excluded_too_and_read_again_is_redelivered() -> None:
+    events = [event("impression", 0), unwanted(1)]
+    first = fold(None, events, 50, SLATE)
+    second = fold(first.state, [*events, event("click", 60)], 80)
+    assert not second.examples
+    assert ends(second, EVENTS) == {REDELIVERED: 2, "received": 1, "excluded": 1}
+
+
+def test_the_other_deliveries_of_the_slate_are_learnt() -> None:
+    last = fold(None, [unwanted(0), event("click", 0, position=2)], math.inf, SLATE)
+    assert [example.position for example in last.examples] == [2]
+    assert ends(last, DELIVERIES) == {"served": 2, "excluded": 1, "learnt": 1}
+
+
+def test_an_excluded_delivery_that_nothing_is_learnt_from_is_excluded_and_not_also_not_trainable() -> None:
+    plain = replace(JOINED, model="")
+    events = [event("impression", 0, plain), replace(event("click", 20, plain), unwanted="bot")]
+    for cut in (0, 1, 2):
+        first = fold(None, events[:cut], 15)
+        second = fold(first.state, events[cut:], math.inf, SlateRead(2, is_trainable=False))
+        total = first.tally.copy()
+        total.update(second.tally)
+        assert {name: n for (of, name), n in total.items() if of == DELIVERIES and n} == {
+            "served": 2,
+            "excluded": 1,
+            "not_trainable": 1,
+        }
+
+
+def test_an_unwanted_event_after_the_window_changes_nothing() -> None:
+    last = fold(None, [event("click", 0), unwanted(1000.5)], math.inf, SLATE)
+    assert len(last.examples) == 1
+    assert ends(last, EVENTS) == {"received": 2, "used": 1, "after_window": 1}
+
+
+def test_an_exclusion_made_by_omakase_is_no_event_that_anybody_sent() -> None:
+    exclusion = replace(event("impression", 5), type="exclusion", unwanted="forgotten")
+    last = fold(None, [event("click", 0), exclusion], math.inf, SLATE)
+    assert not last.examples
+    assert ends(last, EVENTS) == {"received": 1, "excluded": 1}
+    assert ends(fold(None, [exclusion], math.inf, SLATE), DELIVERIES) == {"served": 2, "excluded": 1, "unseen": 1}
+
+
+def test_an_order_that_no_delivery_is_known_of_is_counted_as_unattributed() -> None:
+    order = replace(event("conversion", 0, joined=None, event_id="o1"), position=0)
+    assert ends(fold(None, [order], math.inf), EVENTS) == {"received": 1, "unattributed": 1}
+
+
+def test_a_return_takes_back_its_conversion_also_when_it_comes_first() -> None:
+    events = [event("conversion", 1, event_id="o1"), event("return", 2, event_id="o1")]
+    for order in (events, events[::-1]):
+        last = fold(None, order, math.inf, SLATE)
+        assert last.examples[0].outcomes["reward"] == 0.0
+        assert ends(last, EVENTS) == {"received": 2, "used": 2}
+
+
+def test_an_example_is_as_old_as_its_slate_however_its_events_were_cut() -> None:
+    first = fold(None, [event("impression", 3)], 20, SLATE)
+    second = fold(first.state, [event("click", 1)], 30)
+    assert {example.at for example in (*first.examples, *second.examples)} == {T}

@@ -46,3 +46,21 @@ def test_the_order_of_events_is_nothing_to_it() -> None:
     ]
     outcomes = [TABLE.outcomes(order) for order in permutations(events)]
     assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
+def ordered(number: int, kind: str, order: str, value: float | None = None) -> Event:
+    return Event(number.to_bytes(16, "big"), RequestId(bytes(16)), 1, kind, 0.0, value, event_id=order)
+
+
+def test_a_return_takes_back_as_much_of_its_conversion_as_it_says_or_all_of_it() -> None:
+    sold = [ordered(1, "conversion", "o1", 80.0), ordered(2, "conversion", "o2", 10.0)]
+    assert TABLE.outcomes([*sold, ordered(3, "return", "o1")])["reward"] == 5.0
+    assert TABLE.outcomes([*sold, ordered(3, "return", "o1", 30.0)])["reward"] == pytest.approx(25.0 + 5.0)
+    assert TABLE.outcomes([*sold, ordered(3, "return", "o9")])["reward"] == 45.0
+
+
+def test_a_model_that_did_not_ask_for_conversions_learns_from_everything_else() -> None:
+    table = RewardTable({"click": 1.0, "conversion": 0.5, "like": 2.0}, frozenset({"buyers"}))
+    events = [event(1, "click"), ordered(2, "conversion", "o1", 80.0), event(3, "like")]
+    assert table.outcomes(events, "buyers/abc")["reward"] == 43.0
+    assert table.outcomes(events, "clickers/abc")["reward"] == 3.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,22 @@ def test_a_number_that_is_not_finite_is_refused() -> None:
 def test_nothing_has_no_sum() -> None:
     with pytest.raises(ValueError, match="nothing"):
         summarise([])
+
+
+def test_what_was_taken_back_was_never_learnt() -> None:
+    other = np.array([3.0, -1.0], dtype=np.float32)
+    kept = summarise([example(CLICKED, item=other)])
+    sums = summarise([example(CLICKED, item=other), example(SEEN), example(CLICKED, before=SEEN)])
+    sums += summarise([example(None, before=CLICKED)])
+    assert sums.precision == pytest.approx(kept.precision)
+    assert sums.outcomes["reward"].moment == pytest.approx(kept.outcomes["reward"].moment)
+    assert sums.outcomes["reward"].energy == pytest.approx(kept.outcomes["reward"].energy)
+    assert (sums.weight, sums.examples) == (1.0, 1)
+
+
+def test_an_example_weighs_half_after_each_half_life_and_its_correction_with_it() -> None:
+    old, new = example(CLICKED), replace(example(SEEN), at=200.0)
+    sums = summarise([old, new, example(SEEN, before=CLICKED)], half_life_s=100.0)
+    assert sums.precision == pytest.approx(1.25 * np.outer(X, X))
+    assert sums.outcomes["reward"].moment == pytest.approx(0 * X)
+    assert (sums.weight, sums.examples, sums.as_of) == (1.25, 2, 200.0)
