@@ -45,8 +45,17 @@ def test_no_request_breaks_a_service_and_every_answer_is_documented(up: Supervis
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     run = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--seed", "1", "--no-color"),
-            *("--checks", checks, "--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing"),
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--no-color"),
+            *(
+                "--seed",
+                "1",
+                "--checks",
+                checks,
+                "--max-examples",
+                str(EXAMPLES),
+                "--phases",
+                "examples,coverage,fuzzing",
+            ),
             *("--suppress-health-check", "all", "--request-timeout", "10", "--generation-database", "none"),
         ],
         check=False,
