@@ -62,6 +62,7 @@ def test_no_request_breaks_a_service_and_every_answer_is_documented(up: Supervis
         capture_output=True,
         text=True,
         timeout=150,
+        cwd=up.deployment.root,
     )
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     assert up.processes[service].pid == pid, "it was started anew"
