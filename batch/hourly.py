@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 
 from batch.rows import hour_of
 from omakase.core.errors import Conflict, Corrupt
+from omakase.core.ids import RequestId, issued_at
 from omakase.popularity import encode_popularity, popularity_key
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ABSENT, ModelStore
@@ -14,20 +16,30 @@ from omakase.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-# An hour is that of serving. Client duplicates count once, by the rule of `omakase.core.sessions`: a person sees and
-# clicks a delivery once, anything else repeats itself only by its `event_id`. Any event implies the impression.
+# An hour is that of serving. Counted by the trainer's rules: a person sees and clicks a delivery once, anything else
+# repeats itself only by its `event_id`; any event implies the impression, unless one of the delivery's events is
+# unwanted; a return takes back its conversion, as much as it says or all of it.
 _AGGREGATE = """
-WITH outcome AS (
-    SELECT request_id, position, bool_or(type = 'click') AS clicked, sum(value) AS value
-    FROM (
-        SELECT request_id, position, type, first(value ORDER BY received_at, receipt_id) AS value
-        FROM events
-        WHERE hour >= ?
-        GROUP BY request_id, position, type, coalesce(
-            nullif(event_id, ''), CASE WHEN type IN ('impression', 'click') THEN '' ELSE receipt_id END
-        )
-    )
-    GROUP BY request_id, position
+WITH happened AS (
+    SELECT request_id, position, type, event_id, first(value ORDER BY received_at, receipt_id) AS value,
+        count(unwanted) AS unwanted
+    FROM events
+    WHERE hour >= ?
+    GROUP BY request_id, position, type, event_id,
+        CASE WHEN event_id <> '' OR type IN ('impression', 'click') THEN '' ELSE receipt_id END
+), returned AS (
+    SELECT request_id, position, event_id, value AS back FROM happened WHERE type = 'return'
+), outcome AS (
+    SELECT h.request_id, h.position, bool_or(type = 'click') AS clicked,
+        sum(CASE
+            WHEN type = 'return' THEN 0.0
+            WHEN r.event_id IS NULL THEN value
+            ELSE value - coalesce(back, value)
+        END) AS value
+    FROM happened AS h LEFT JOIN returned AS r
+        ON type = 'conversion' AND (h.request_id, h.position, h.event_id) = (r.request_id, r.position, r.event_id)
+    GROUP BY h.request_id, h.position
+    HAVING sum(unwanted) = 0
 )
 SELECT d.hour, d.placement, d.variant, d.policy, d.item_id,
     count(*) AS deliveries,
@@ -38,6 +50,11 @@ FROM (SELECT DISTINCT ON (request_id, position) * FROM deliveries WHERE hour >= 
 LEFT JOIN outcome AS o USING (request_id, position)
 GROUP BY ALL
 ORDER BY ALL
+"""
+
+# Orders may be due to slates of long ago.
+_ORDERED = """
+SELECT DISTINCT request_id FROM events WHERE hour >= ? AND type IN ('conversion', 'return') AND position > 0
 """
 
 # Clicks per impression, shrunk towards the placement's own rate with the weight of 100 impressions.
@@ -54,9 +71,10 @@ ORDER BY placement, (clicked + 100 * rate) / (seen + 100) DESC, item_id
 
 @dataclass(frozen=True, slots=True)
 class Hourly:
-    """Recomputes every hour whose deliveries may still be clicked. Idempotent: each hour is one part.
+    """Recomputes every hour whose deliveries may still be clicked, and older ones that an order was due to since.
 
-    Units: window_s is the reward window and how long a delayed message is waited for.
+    Idempotent: each hour is one part. Units: window_s is the reward window and how long a delayed message is waited
+    for.
     """
 
     warehouse: Warehouse
@@ -67,10 +85,13 @@ class Hourly:
     def run(self) -> int:
         """Returns how many hours were written. Raises: Unavailable."""
         since = hour_of(self.clock.now() - self.window_s)
-        rows = self.warehouse.query(_AGGREGATE, (since, since))
-        hours = sorted({int(row["hour"] or 0) for row in rows})
+        ordered = {_hour_of_slate(str(row["request_id"])) for row in self.warehouse.query(_ORDERED, (since,))}
+        oldest = min(ordered | {since})
+        rows = self.warehouse.query(_AGGREGATE, (oldest, oldest))
+        hours = sorted({hour for row in rows if (hour := int(row["hour"] or 0)) >= since or hour in ordered})
         for hour in hours:
-            self.warehouse.append("hourly", f"hour-{hour}", [row for row in rows if row["hour"] == hour])
+            # Not `hour-`: hours are no series, each may be written again.
+            self.warehouse.append("hourly", f"hour_{hour}", [row for row in rows if row["hour"] == hour])
         self._publish_popularity(since)
         return len(hours)
 
@@ -92,3 +113,8 @@ class Hourly:
                 self.models.publish(key, body, if_generation=generation)
             except Conflict:
                 log.info("popularity of %s was published by another run", placement)
+
+
+def _hour_of_slate(request_id: str) -> int:
+    """When it was served, from the time that its id begins with."""
+    return hour_of(issued_at(RequestId(urlsafe_b64decode(request_id[:8]))))

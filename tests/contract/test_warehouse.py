@@ -139,7 +139,7 @@ def test_a_part_is_whole_after_its_writer_was_killed(warehouses, spawn):
 def test_writers_of_different_parts_lose_nothing(warehouses):
     stores = [warehouses.open() for _ in range(3)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda n: stores[n % 3].append("hourly", f"part-{n}", [clicks(HOUR, n)]), range(30)))
+        list(pool.map(lambda n: stores[n % 3].append("hourly", f"part{n}", [clicks(HOUR, n)]), range(30)))
     assert stores[0].query("SELECT count(*) AS n, sum(clicks) AS s FROM hourly") == [{"n": 30, "s": 435}]
 
 

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
 import threading
 from binascii import b2a_base64
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import TypeAlias
 
 import duckdb
+from pydantic_core import PydanticSerializationError, to_json
 
-from omakase.adapters.local.files import disk_errors
+from omakase.adapters.local.files import disk_errors, temporary_beside
+from omakase.adapters.local.parquet import (
+    AWAY,
+    blank_people,
+    connect,
+    files_naming,
+    has_people,
+    is_about_mixed_files,
+    make_view,
+    merge_files,
+    write_rows,
+)
 from omakase.adapters.local.parts import Parts
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput, Unavailable
 from omakase.core.tables import TABLES, ColumnType
 from omakase.ports.warehouse import Cell, Row, Table
 
-_SQL_TYPES: Mapping[ColumnType, str] = {
-    "text": "VARCHAR",
-    "float": "DOUBLE",
-    "integer": "BIGINT",
-    "boolean": "BOOLEAN",
-    "bytes": "BLOB",
-}
 _PYTHON_TYPES: Mapping[ColumnType, type | tuple[type, ...]] = {
     "text": str,
     "float": (float, int),
@@ -40,25 +44,18 @@ _PYTHON_TYPES: Mapping[ColumnType, type | tuple[type, ...]] = {
 }
 _PART = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _HOUR_S = 3600
-_JSON = json.JSONEncoder(ensure_ascii=False, check_circular=False)
-
-# What DuckDB raises when the machine is at fault; everything else it raises is about the query.
-AWAY: tuple[type[duckdb.Error], ...] = (
-    duckdb.OperationalError,
-    duckdb.InternalError,
-    duckdb.FatalException,
-    duckdb.InterruptException,
-)
-
-Encoded: TypeAlias = dict[str, str | int | float | bool | None]
+_UNPINNED = 3
+_PASSES = 10
+# Cells of these types need no further look.
+_AS_IS: Mapping[ColumnType, type] = {"text": str, "float": float, "boolean": bool}
 
 
 class FileWarehouse:
     """Warehouse. Columns that a row leaves out are null, except `hour`. Safe to share between threads."""
 
     def __init__(self, directory: Path) -> None:
-        self._parts = {table: Parts(directory / table) for table in TABLES}
-        self._writer = _connect()
+        self._parts: dict[str, Parts] = {table: Parts(directory / table) for table in TABLES}
+        self._writer = connect()
         self._writing = threading.Lock()
 
     @classmethod
@@ -80,67 +77,137 @@ class FileWarehouse:
             staged = {hour: parts.staging(hour, part) for hour in by_hour}
             try:
                 for hour, lines in by_hour.items():
-                    self._write(table, lines, staged[hour])
+                    write_rows(self._writer, table, lines, staged[hour])
                 parts.publish(part, staged)
             except BaseException:
-                parts.discard(staged)
+                parts.discard(staged.values())
                 raise
 
     def query(self, sql: str, parameters: Sequence[Cell] = ()) -> list[dict[str, Cell]]:
         """See Warehouse. Decimals come back as floats."""
         try:
-            try:
-                return self._query(sql, parameters, is_pinned=False)
-            except duckdb.IOException:
-                # A part that was written again took a listed file away. Pinning at once would let a long query hold
-                # up every publisher, for something that hardly ever happens.
-                return self._query(sql, parameters, is_pinned=True)
+            for _ in range(_UNPINNED):
+                # A listed file is gone after its part was written again or merged. Pinning at once would let a long
+                # query hold up every publisher, for something that hardly ever happens twice.
+                with suppress(duckdb.IOException):
+                    return self._query(sql, parameters, is_pinned=False)
+            return self._query(sql, parameters, is_pinned=True)
         except AWAY as error:
             raise Unavailable(f"the warehouse cannot be read: {error}") from error
         except duckdb.Error as error:
             raise InvalidInput(str(error)) from error
+
+    def compact(self, table: Table) -> int:
+        """See Warehouse."""
+        parts, fewer = self._parts_of(table), 0
+        with self._upkeep(f"compact {table}", parts) as engine:
+            parts.sweep()
+            # What was merged may be merged again, until it is large.
+            while groups := list(parts.mergeable()):
+                for files in groups:
+                    merge = partial(merge_files, engine, table, files)
+                    if not _is_replaced(parts, files, merge):
+                        raise Unavailable(f"cannot compact {table}: something else removes its files")
+                    fewer += len(files) - 1
+        return fewer
+
+    def expire(self, table: Table, before_hour: int) -> int:
+        """See Warehouse."""
+        parts = self._parts_of(table)
+        with self._upkeep(f"expire {table}", parts):
+            return parts.expire(before_hour)
+
+    def forget(self, people: Collection[str]) -> int:
+        """See Warehouse."""
+        if not all(people):
+            raise InvalidInput("a pseudonym to forget must not be empty: that is everybody who is not known")
+        changed = 0
+        for table, parts in self._parts.items():
+            if people and has_people(table):
+                with self._upkeep(f"forget people in {table}", parts) as engine:
+                    changed += _forget(engine, table, parts, people)
+        return changed
 
     def _parts_of(self, table: Table) -> Parts:
         if table not in self._parts:
             raise InvalidInput(f"no table {table!r}; known: {', '.join(self._parts)}")
         return self._parts[table]
 
-    def _write(self, table: Table, lines: list[str], target: Path) -> None:
-        columns = TABLES[table]
-        selected = ", ".join(
-            f'from_base64("{name}") AS "{name}"' if kind == "bytes" else f'"{name}"' for name, kind in columns.items()
-        )
-        # DuckDB has no way in for Python rows that is both fast and free of further packages; JSON is fast enough.
-        types = {name: "VARCHAR" if kind == "bytes" else _SQL_TYPES[kind] for name, kind in columns.items()}
-        with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp") as source:
-            source.write("\n".join(lines))
-            source.flush()
-            read = f"read_json({_quoted(source.name)}, format = 'newline_delimited', columns = {types!r})"
+    @contextmanager
+    def _upkeep(self, doing: str, parts: Parts) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An engine to rewrite files with, while nobody else does. Raises: Unavailable for all that goes wrong."""
+        # On one thread: who serves needs the other cores.
+        with disk_errors(doing), parts.upkeep(), connect(threads=1) as engine:
             try:
-                self._writer.execute(
-                    f"COPY (SELECT {selected} FROM {read}) TO {_quoted(str(target))} (FORMAT parquet)"  # noqa: S608
-                )
+                yield engine
             except duckdb.Error as error:
-                raise Unavailable(f"cannot write {target}: {error}") from error
+                raise Unavailable(f"cannot {doing}: {error}") from error
 
     def _query(self, sql: str, parameters: Sequence[Cell], *, is_pinned: bool) -> list[dict[str, Cell]]:
-        with ExitStack() as pins, _connect() as connection:
+        with ExitStack() as pins, connect() as connection:
+            files: dict[str, list[str]] = {}
             for table, parts in self._parts.items():
-                files: list[str] = []
+                files[table] = []
                 # A table that the text does not name is not asked for, and listing its files is the slow part.
                 if table in sql.lower():
                     with disk_errors(f"list the files of {table}"):
-                        files = pins.enter_context(parts.pinned()) if is_pinned else parts.files()
-                connection.execute(_view(table, files))
-            cursor = connection.execute(sql, list(parameters))
-            names = [column[0] for column in cursor.description or ()]
-            rows = cursor.fetchall()
-        return [dict(zip(names, map(_cell, row), strict=True)) for row in rows]
+                        files[table] = pins.enter_context(parts.pinned()) if is_pinned else parts.files()
+            try:
+                return _answer(connection, files, sql, parameters)
+            except duckdb.InvalidInputException as error:
+                if not is_about_mixed_files(error):
+                    raise
+                return _answer(connection, files, sql, parameters, is_mixed=True)
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
-    # Everything needed is built in; nothing is to be fetched behind anyone's back.
-    return duckdb.connect(config={"autoinstall_known_extensions": "false"})
+def _answer(
+    connection: duckdb.DuckDBPyConnection,
+    files: Mapping[str, list[str]],
+    sql: str,
+    parameters: Sequence[Cell],
+    *,
+    is_mixed: bool = False,
+) -> list[dict[str, Cell]]:
+    for table, listed in files.items():
+        make_view(connection, table, listed, is_mixed=is_mixed)
+    cursor = connection.execute(sql, list(parameters))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, map(_cell, row), strict=True)) for row in cursor.fetchall()]
+
+
+def _is_replaced(parts: Parts, files: Sequence[str], write: Callable[[Path], None]) -> bool:
+    """Put what `write` makes of files of one hour in their place. Returns False if one of them has gone."""
+    staged = temporary_beside(Path(files[0]))
+    try:
+        write(staged)
+        return parts.replace(staged, files)
+    except BaseException as error:
+        parts.discard([staged])
+        if isinstance(error, duckdb.IOException) and not all(map(os.path.exists, files)):
+            return False
+        raise
+
+
+def _forget(engine: duckdb.DuckDBPyConnection, table: str, parts: Parts, people: Collection[str]) -> int:
+    """Returns how many rows it changed. Raises: Unavailable; duckdb.Error."""
+    changed = 0
+    for _ in range(_PASSES):
+        files = parts.files()
+        try:
+            naming = files_naming(engine, table, files, people)
+        except duckdb.IOException:
+            if all(map(os.path.exists, files)):
+                raise
+            continue
+        is_whole = True
+        for file, rows in naming:
+            if _is_replaced(parts, [file], partial(blank_people, engine, table, file, people)):
+                changed += rows
+            else:
+                is_whole = False
+        if is_whole:
+            return changed
+    raise Unavailable(f"the newest parts of {table} are written again and again: try it later")
 
 
 def _line(table: Table, number: int, row: Row) -> tuple[int, str]:
@@ -153,17 +220,23 @@ def _line(table: Table, number: int, row: Row) -> tuple[int, str]:
     hour = row.get("hour")
     if not isinstance(hour, int) or hour % _HOUR_S:
         raise InvalidInput(f"{where}: hour must be the start of an hour in Unix seconds, not {hour!r}")
-    encoded: Encoded = {name: _encoded(where, name, columns[name], cell) for name, cell in row.items()}
-    text = _JSON.encode(encoded)
+    # All floats at once; a sum of finite ones may overflow, and then each is looked at.
+    is_finite = math.isfinite(sum(cell for cell in row.values() if type(cell) is float))
+    as_is = _AS_IS if is_finite else {}
+    encoded: dict[str, Cell] = {
+        name: cell
+        if cell is None or type(cell) is as_is.get(columns[name])
+        else _encoded(where, name, columns[name], cell)
+        for name, cell in row.items()
+    }
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
+        return hour, to_json(encoded).decode()
+    except PydanticSerializationError as error:
         raise InvalidInput(f"{where}: holds text that UTF-8 cannot") from error
-    return hour, text
 
 
 def _encoded(where: str, name: str, kind: ColumnType, cell: Cell) -> str | int | float | bool | None:
-    if cell is None or (kind == "text" and type(cell) is str):
+    if cell is None:
         return cell
     # In Python a bool is an int; in a table it is not.
     if not isinstance(cell, _PYTHON_TYPES[kind]) or (isinstance(cell, bool) and kind != "boolean"):
@@ -175,21 +248,6 @@ def _encoded(where: str, name: str, kind: ColumnType, cell: Cell) -> str | int |
     if isinstance(cell, int) and not -(2**63) <= cell < 2**63:
         raise InvalidInput(f"{where}: {name} must fit 64 bits")
     return cell
-
-
-def _view(table: str, files: list[str]) -> str:
-    if not files:
-        empty = ", ".join(f'NULL::{_SQL_TYPES[kind]} AS "{name}"' for name, kind in TABLES[table].items())
-        return f"CREATE VIEW {table} AS SELECT {empty} WHERE false"
-    columns = ", ".join(f'"{name}"' for name in TABLES[table])
-    listed = ", ".join(map(_quoted, files))
-    # The hour is taken from the path, so that a condition on it opens no other file.
-    source = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'hour': BIGINT}})"
-    return f"CREATE VIEW {table} AS SELECT {columns} FROM {source}"  # noqa: S608  names from our own table, paths quoted
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _cell(value: object) -> Cell:

@@ -42,7 +42,7 @@ def test_shows_nothing_that_is_only_staged(table):
 
 def test_a_discarded_part_leaves_nothing(table, tmp_path):
     staged = stage(table, [0, 3600], b"one")
-    table.discard(staged)
+    table.discard(staged.values())
     assert table.files() == []
     assert list(tmp_path.rglob("*.tmp")) == []
 
@@ -76,13 +76,18 @@ NEW = {"hour=3600": b"new", "hour=7200": b"new"}
 @pytest.mark.parametrize(
     ("operation", "call", "expected"),
     [
-        # 1 is the journal's own rename: before it nothing was promised.
+        # 1 is the index's rename, 2 the journal's: before that nothing was promised. 5 and 6 take the old files away.
         ("replace", 1, OLD),
-        ("replace", 2, NEW),
+        ("replace", 2, OLD),
         ("replace", 3, NEW),
+        ("replace", 4, NEW),
+        ("replace", 5, NEW),
+        ("replace", 6, NEW),
         ("fsync", 1, OLD),
-        ("fsync", 3, OLD),
-        ("fsync", 5, NEW),
+        ("fsync", 4, OLD),
+        ("fsync", 5, OLD),
+        ("fsync", 6, NEW),
+        ("fsync", 7, NEW),
     ],
 )
 @pytest.mark.parametrize("successor", ["reader", "writer"])
@@ -110,6 +115,16 @@ def test_is_old_or_new_as_a_whole_after_dying_at_any_step(
         after.publish("other", {})
     assert shown(after) == expected
     assert list((tmp_path / "events").glob(".*.journal")) == []
+
+
+def test_a_part_that_died_before_its_journal_is_replaced_in_its_old_hours_too(table, monkeypatch):
+    table.publish("part", stage(table, [0, 3600], b"old"))
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "write_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            table.publish("part", stage(table, [3600, 7200], b"new"))
+    table.publish("part", stage(table, [3600, 7200], b"new"))
+    assert shown(table) == NEW
 
 
 def test_a_moved_directory_still_completes(table, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import duckdb
 import pytest
 
-from omakase.adapters.local.warehouse import AWAY, FileWarehouse
+from omakase.adapters.local.parquet import AWAY
+from omakase.adapters.local.warehouse import FileWarehouse
 from omakase.core.errors import InvalidInput, Unavailable
 
 HOUR = 3600 * 450_000
