@@ -9,6 +9,7 @@ from functools import reduce
 from itertools import groupby, pairwise
 from operator import add, attrgetter
 
+from omakase.core.calibration import UNCALIBRATED, Calibration, is_mature
 from omakase.core.errors import Conflict, Corrupt, OmakaseError
 from omakase.core.policies import Belief
 from omakase.core.posterior import Statistics
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 _MANY = 32
+# A published snapshot is served everywhere within this time.
+_SWAP_S = 60.0
 
 
 class Publisher:
@@ -29,6 +32,8 @@ class Publisher:
     A snapshot says how far it has got with this shard's sequence: a batch that does not continue it is either in it
     already, or must wait. So it does no harm to die between publishing and noting it, nor to run twice at once.
     `monotonic` paces publishing: at most one snapshot of a model in `interval_s`, whatever the logical clock does.
+    With a `max_click_rate_ratio`, a model whose batches were clicked surprisingly often or seldom is held: frozen, its
+    batches waiting, until a person resumes it.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Publisher:
         shard: str,
         interval_s: float,
         monotonic: Callable[[], float],
+        max_click_rate_ratio: float | None = None,
     ) -> None:
         self._store = store
         self._batches = batches
@@ -48,6 +54,7 @@ class Publisher:
         self._shard = shard
         self._interval_s = interval_s
         self._monotonic = monotonic
+        self._max_click_rate_ratio = max_click_rate_ratio
         self._published: dict[ModelKey, float] = {}
 
     def publish(self, *, at_once: bool = False) -> None:
@@ -68,34 +75,49 @@ class Publisher:
             if snapshot.frozen:
                 self._gather(snapshot, batches)
                 return
-            grown = self._add(snapshot, batches)
-            if grown is None:
+            new = self._not_in(snapshot, batches)
+            if not new:
                 self._batches.settle(key, batches[-1].last, generation, snapshot.published_at)
                 return
+            grown = self._held(snapshot, new) or self._add(snapshot, new)
             try:
                 written = self._store.publish(key, encode_snapshot(grown), if_generation=generation)
             except Conflict:
                 continue
-            self._batches.settle(key, grown.sequences[self._shard], written, grown.published_at)
+            if grown.frozen:
+                log.error("model %s is %s; look at it, then: omakase models resume %s", key, grown.reason, key)
+            else:
+                self._batches.settle(key, grown.sequences[self._shard], written, grown.published_at)
             return
         raise Conflict(f"somebody else wrote {_ATTEMPTS} times in a row")
 
-    def _add(self, snapshot: Snapshot, batches: Sequence[Batch]) -> Snapshot | None:
-        """The snapshot with every batch that continues it, or None if it holds them all. Raises: Corrupt."""
-        new = self._not_in(snapshot, batches)
-        if not new:
-            return None
+    def _add(self, snapshot: Snapshot, new: Sequence[Batch]) -> Snapshot:
+        """The snapshot with what continues it. Raises: Corrupt."""
         sums = [decode_snapshot(batch.statistics).statistics for batch in new]
         before = snapshot.statistics if snapshot.statistics.dimensions else Statistics.empty(sums[0].dimensions)
         statistics = reduce(add, sums, before)
-        Belief.of(statistics, self._priors.get(batches[0].key, 1.0))  # refuse what no recommender could serve
+        Belief.of(statistics, self._priors.get(new[0].key, 1.0))  # refuse what no recommender could serve
+        now = self._clock.now()
         return replace(
             snapshot,
             statistics=statistics,
             sequences={**snapshot.sequences, self._shard: new[-1].last},
-            published_at=self._clock.now(),
+            published_at=now,
             reason="learnt",
+            trusted_from=snapshot.trusted_from or (now + _SWAP_S if is_mature(statistics) else 0.0),
         )
+
+    def _held(self, snapshot: Snapshot, new: Sequence[Batch]) -> Snapshot | None:
+        """The snapshot frozen, if what would be added is too far from what was predicted; else None."""
+        ratio = self._max_click_rate_ratio
+        if ratio is None or not snapshot.trusted_from:
+            return None
+        # Judged is what was predicted since the model was fit to predict: a batch is so as a whole or not at all.
+        fair = [batch.calibration for batch in new if batch.calibration.since >= snapshot.trusted_from]
+        found = reduce(add, fair, UNCALIBRATED)
+        if not found.is_surprising(ratio):
+            return None
+        return replace(snapshot, frozen=True, published_at=self._clock.now(), reason=f"held: {found}")
 
     def _not_in(self, snapshot: Snapshot, batches: Sequence[Batch]) -> list[Batch]:
         """The batches that the snapshot does not hold. Raises: Corrupt if there is a gap between them.
@@ -122,7 +144,8 @@ class Publisher:
             return
         sums = reduce(add, (decode_snapshot(batch.statistics).statistics for batch in new))
         clicks = [at for batch in new for at in batch.clicks]
-        self._batches.merge(batch_of(new[0].key, sums, clicks, new[0].first, new[-1].last))
+        calibration = reduce(add, (batch.calibration for batch in new))
+        self._batches.merge(batch_of(new[0].key, sums, clicks, new[0].first, new[-1].last, calibration))
 
 
 def _new(key: ModelKey) -> Snapshot:
@@ -130,6 +153,14 @@ def _new(key: ModelKey) -> Snapshot:
     return Snapshot(model, schema_id, Statistics.empty(0))
 
 
-def batch_of(key: ModelKey, statistics: Statistics, clicks: Sequence[float], first: int, last: int = 0) -> Batch:
+def batch_of(
+    key: ModelKey,
+    statistics: Statistics,
+    clicks: Sequence[float],
+    first: int,
+    last: int = 0,
+    calibration: Calibration = UNCALIBRATED,
+) -> Batch:
     """Sums of sequence `first`, or of all from `first` to `last`, to be committed."""
-    return Batch(key, encode_snapshot(replace(_new(key), statistics=statistics)), tuple(clicks), first, last or first)
+    body = encode_snapshot(replace(_new(key), statistics=statistics))
+    return Batch(key, body, tuple(clicks), first, last or first, calibration)

@@ -1,15 +1,21 @@
-"""What people do to a model by hand: look at it, roll it back, let it learn again."""
+"""What people do to a model by hand: look at it, roll it back, let it learn again, add to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from omakase.core.errors import Conflict, InvalidInput, NotFound
+from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
+from omakase.core.policies import Belief
+from omakase.core.posterior import Statistics
 from omakase.popularity import is_popularity
-from omakase.ports.model_store import Generation, ModelKey, ModelStore
+from omakase.ports.model_store import ABSENT, Generation, ModelKey, ModelStore
+from omakase.ports.pending_batches import PendingBatches
+from omakase.ports.training_state import TrainingState
 from omakase.snapshots import Snapshot, decode_snapshot, encode_snapshot
 
+# Sequences that are no trainer's: how far another model's examples, or a log, have been added.
+REBUILD, WARM_START = "rebuild:", "warm-start:"
 _ATTEMPTS = 10
 
 
@@ -22,85 +28,209 @@ class Published:
     snapshot: Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A model whose newest snapshot cannot be read, and why; ABSENT where there is none, or its number is unknown."""
+
+    key: ModelKey
+    generation: Generation
+    fault: str
+
+
 def keys(store: ModelStore) -> list[ModelKey]:
     """The models in the store; popularity lists, which live there too, are not among them."""
     return [key for key in store.keys() if not is_popularity(key)]  # noqa: SIM118  a store is no dict
 
 
+def survey(store: ModelStore) -> list[Published | Damaged]:
+    """Every model, also those whose newest snapshot is corrupt. Raises: Unavailable."""
+    return [look(store, key) for key in keys(store)]
+
+
 def newest(store: ModelStore, key: ModelKey) -> Published:
-    """Raises: NotFound naming the models there are; Corrupt."""
-    found = store.latest(key)
-    if found is None:
-        raise NotFound(f"no model {key!r}; known: {', '.join(keys(store)) or 'none yet'}")
-    return Published(key, found[1], decode_snapshot(found[0]))
+    """Raises: NotFound naming the models there are; Corrupt with the ways out."""
+    try:
+        found = store.latest(key)
+        if found is None:
+            raise NotFound(f"no model {key!r}; known: {', '.join(keys(store)) or 'none yet'}")
+        return Published(key, found[1], decode_snapshot(found[0]))
+    except Corrupt as error:
+        raise Corrupt(
+            f"the newest snapshot of {key} is corrupt: {error}. Make it anew with `omakase models rebuild {key}`, or "
+            f"go back with `omakase models rollback {key}`"
+        ) from error
 
 
-def resolve(store: ModelStore, name: str) -> ModelKey:
-    """The key that `name` means: a whole key, or a model's name where it has only one schema. Raises: NotFound."""
+def kept(store: ModelStore, key: ModelKey) -> Published | None:
+    """The newest snapshot that can be read; None where there is none."""
+    for generation in store.history(key):
+        try:
+            return Published(key, generation, decode_snapshot(store.read(key, generation)))
+        except (Corrupt, NotFound):
+            continue
+    return None
+
+
+def resolve(store: ModelStore, name: str, besides: ModelKey | None = None) -> ModelKey:
+    """The key that `name` means: a whole key, or a model's name where it has only one schema `besides` one.
+
+    Raises: NotFound.
+    """
     known = keys(store)
     if name in known:
         return ModelKey(name)
-    matching = [key for key in known if key.rpartition("/")[0] == name]
+    matching = [key for key in known if key.rpartition("/")[0] == name and key != besides]
     if len(matching) == 1:
         return matching[0]
     if matching:
         raise InvalidInput(f"{name!r} has several schemas, name one: {', '.join(matching)}")
-    raise NotFound(f"no model {name!r}; known: {', '.join(known) or 'none yet'}")
+    raise NotFound(f"no model {name!r}; known: {', '.join(key for key in known if key != besides) or 'none yet'}")
 
 
-def roll_back(store: ModelStore, key: ModelKey, to: Generation | None, now: float) -> Published:
+def roll_back(
+    store: ModelStore, key: ModelKey, to: Generation | None, now: float, settled: Mapping[str, int] | None = None
+) -> Published:
     """Make an old snapshot the newest, and freeze learning until `resume`.
 
-    The old sums are published with today's sequences: what was learnt in between is given up, not learnt again.
-    Batches that come while the model is frozen wait. Without `to`: the generation before the newest.
+    The old sums are published with today's sequences: what was learnt in between is given up, not learnt again. What a
+    rebuild or a warm start added in between may be added again. Where the newest snapshot is corrupt, `settled` says
+    up to which batch each shard's are in it. Batches that come while the model is frozen wait. Without `to`: the newest
+    readable generation before the newest.
     Raises: InvalidInput without `to` where the newest is itself a rollback, for what came before it is what it undid;
     NotFound if that generation is not kept; Conflict if the trainer always wrote first.
     """
-
-    target = _target(store, newest(store, key), to)
+    target = _target(store, key, to)
     old = decode_snapshot(store.read(key, target))
-    return _change(
-        store,
-        key,
-        lambda current: replace(
-            old,
-            sequences=current.snapshot.sequences,
-            published_at=now,
-            frozen=True,
-            reason=f"rollback to {target}",
-        ),
-    )
+    repairs = {name: last for name, last in old.sequences.items() if is_repair(name)}
+
+    def changed(current: Published | Damaged) -> Snapshot:
+        if isinstance(current, Published):
+            learnt = {name: last for name, last in current.snapshot.sequences.items() if not is_repair(name)}
+        else:
+            learnt = dict(old.sequences)
+            for shard, last in (settled or {}).items():
+                learnt[shard] = max(last, learnt.get(shard, 0))
+        reason = f"rollback to {target}"
+        return replace(
+            old, sequences={**learnt, **repairs}, published_at=now, frozen=True, reason=reason, trusted_from=0.0
+        )
+
+    return change(store, key, changed)
 
 
-def _target(store: ModelStore, current: Published, to: Generation | None) -> Generation:
+def is_repair(name: str) -> bool:
+    """Whether a sequence is no trainer's."""
+    return name.startswith((REBUILD, WARM_START))
+
+
+def _target(store: ModelStore, key: ModelKey, to: Generation | None) -> Generation:
     """The generation meant, fixed before anything is written: a trainer that writes meanwhile must not move it."""
-    kept, snapshot = store.history(current.key), current.snapshot
-    if to is None and snapshot.frozen:
-        raise InvalidInput(f"{current.key} is frozen after a {snapshot.reason}: name the generation to go back to")
-    target = to if to is not None else next((one for one in kept if one < current.generation), None)
-    if target is None:
-        raise NotFound(f"{current.key} has no generation before {current.generation}")
-    if target not in kept:
-        raise NotFound(f"{current.key} keeps no generation {target}; kept: {', '.join(map(str, kept))}")
-    return target
+    current, generations = look(store, key), store.history(key)
+    if to is None:
+        if isinstance(current, Damaged):
+            readable = kept(store, key)
+            target = readable.generation if readable else None
+        elif current.snapshot.frozen and not current.snapshot.reason.startswith("held"):
+            raise InvalidInput(f"{key} is frozen after a {current.snapshot.reason}: name the generation to go back to")
+        else:
+            target = next((one for one in generations if one < current.generation), None)
+        if target is None:
+            raise NotFound(f"{key} has no generation before {current.generation}")
+        return target
+    if to not in generations:
+        raise NotFound(f"{key} keeps no generation {to}; kept: {', '.join(map(str, generations))}")
+    return to
+
+
+def settled(state: TrainingState, batches: PendingBatches, shard: str, key: ModelKey) -> dict[str, int]:
+    """Up to which batch a trainer's are in a published model: what `roll_back` asks where that cannot be read."""
+    last = state.progress().sequences.get(key, 0)  # before the pending: what is committed in between stays pending
+    waiting = [batch.first for batch in batches.pending() if batch.key == key]
+    last = min([last, *(first - 1 for first in waiting)])
+    return {shard: last} if last else {}
 
 
 def resume(store: ModelStore, key: ModelKey, now: float) -> Published:
-    """Let a frozen model learn again; batches that waited are learnt. Does nothing to one that is not frozen."""
-    if not newest(store, key).snapshot.frozen:
-        return newest(store, key)
-    return _change(
-        store, key, lambda current: replace(current.snapshot, frozen=False, published_at=now, reason="resumed")
-    )
+    """Let a frozen model learn again; batches that waited are learnt, whatever was predicted of them.
+
+    Does nothing to one that is not frozen.
+    """
+    found = newest(store, key)
+    if not found.snapshot.frozen:
+        return found
+
+    def changed(current: Published | Damaged) -> Snapshot:
+        snapshot = _readable(current).snapshot
+        return replace(snapshot, frozen=False, published_at=now, reason="resumed", trusted_from=0.0)
+
+    return change(store, key, changed)
 
 
-def _change(store: ModelStore, key: ModelKey, change: Callable[[Published], Snapshot]) -> Published:
+def extend(
+    store: ModelStore, key: ModelKey, sums: Statistics, added: Mapping[str, tuple[int, int]], prior: float, now: float
+) -> Published:
+    """Add sums to a model, which need not be there yet, exactly once.
+
+    `added` says from and to which number of each sequence they lead; nothing else may have led there meanwhile.
+    Raises: Conflict if somebody else added the same, or always wrote first; Corrupt if the model cannot be read, or
+    the sums could not be served.
+    """
+    model, _, schema_id = key.rpartition("/")
+    new = Snapshot(model, schema_id, Statistics.empty(sums.dimensions))
+
+    def changed(current: Published | Damaged) -> Snapshot:
+        snapshot = new if current.generation == ABSENT else _readable(current).snapshot
+        for name, (first, _) in added.items():
+            if snapshot.sequences.get(name, 0) != first:
+                raise Conflict(f"{name} was added to {key} by somebody else meanwhile")
+        statistics = sums if not snapshot.statistics.dimensions else snapshot.statistics + sums
+        Belief.of(statistics, prior)  # refuse what no recommender could serve
+        sequences = {**snapshot.sequences, **{name: last for name, (_, last) in added.items()}}
+        reason = snapshot.reason if snapshot.frozen else f"added {sums.examples} examples"
+        return replace(
+            snapshot, statistics=statistics, sequences=sequences, published_at=now, reason=reason, trusted_from=0.0
+        )
+
+    return change(store, key, changed)
+
+
+def change(store: ModelStore, key: ModelKey, make: Callable[[Published | Damaged], Snapshot]) -> Published:
+    """Publish what `make` makes of the newest snapshot, again where somebody else wrote meanwhile.
+
+    Raises: Conflict if that happened too often; whatever `make` raises.
+    """
     for _ in range(_ATTEMPTS):
-        current = newest(store, key)
-        changed = change(current)
+        current = look(store, key)
+        snapshot = make(current)
         try:
-            generation = store.publish(key, encode_snapshot(changed), if_generation=current.generation)
+            generation = store.publish(key, encode_snapshot(snapshot), if_generation=current.generation)
         except Conflict:
             continue
-        return Published(key, generation, changed)
+        return Published(key, generation, snapshot)
     raise Conflict(f"{key}: somebody else wrote {_ATTEMPTS} times in a row; try again")
+
+
+def look(store: ModelStore, key: ModelKey) -> Published | Damaged:
+    try:
+        found = store.latest(key)
+    except Corrupt as error:
+        return Damaged(key, _generation(store, key), str(error))
+    if found is None:
+        return Damaged(key, ABSENT, "there is none")
+    try:
+        return Published(key, found[1], decode_snapshot(found[0]))
+    except Corrupt as error:
+        return Damaged(key, found[1], str(error))
+
+
+def _generation(store: ModelStore, key: ModelKey) -> Generation:
+    try:
+        return store.generation(key)
+    except Corrupt:
+        return ABSENT
+
+
+def _readable(current: Published | Damaged) -> Published:
+    if isinstance(current, Damaged):
+        raise Corrupt(f"the newest snapshot of {current.key} is corrupt: {current.fault}")
+    return current

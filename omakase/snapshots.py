@@ -25,7 +25,8 @@ class Snapshot:
     """Sums, and how far each shard of the trainer had got when they were taken.
 
     `sequences` makes learning exactly once: a batch applies only if it continues its shard's sequence. While `frozen`,
-    batches wait. Units: published_at in Unix seconds.
+    batches wait. Clicks on slates issued since `trusted_from` are held against the model's predictions; 0: none are.
+    Units: published_at and trusted_from in Unix seconds.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Snapshot:
     published_at: float = 0.0
     frozen: bool = False
     reason: str = ""
+    trusted_from: float = 0.0
 
 
 def model_key(model: str, schema_id: str) -> ModelKey:
@@ -68,6 +70,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         as_of=statistics.as_of,
         half_life_s=0.0 if math.isinf(statistics.half_life_s) else statistics.half_life_s,
         format=_FORMAT,
+        trusted_from=snapshot.trusted_from,
     ).SerializeToString()
 
 
@@ -102,6 +105,7 @@ def decode_snapshot(body: bytes) -> Snapshot:
         published_at=_finite(message.published_at),
         frozen=message.frozen,
         reason=message.reason,
+        trusted_from=_finite(message.trusted_from),
     )
 
 

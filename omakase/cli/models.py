@@ -1,9 +1,10 @@
-"""`omakase models list|show|rollback|resume`."""
+"""`omakase models list|show|rollback|resume`; what makes models anew is in `omakase.cli.repairs`."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +16,16 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from omakase import models
-from omakase.adapters import open_model_store
-from omakase.cli.options import AsJson, ExistingDataDir
+from omakase.adapters import open_model_store, open_pending_batches, open_training_state
+from omakase.cli.options import AsJson, ExistingDataDir, OptionalConfig
+from omakase.config import load_product
+from omakase.core.coordinates import coordinates
+from omakase.core.errors import InvalidInput
 from omakase.core.posterior import Posterior
 from omakase.deployment import Deployment
-from omakase.models import Published
-from omakase.ports.model_store import Generation, ModelStore
+from omakase.models import Damaged, Published
+from omakase.ports.model_store import Generation, ModelKey, ModelStore
+from omakase.rebuilding import Learner
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 
@@ -33,35 +38,48 @@ def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
 
     Example: `omakase models list --data-dir data`
     """
-    store = _store(data_dir)
-    found = [models.newest(store, key) for key in models.keys(store)]
+    found = models.survey(_store(data_dir))
     if as_json:
-        print(json.dumps([_summary(published) for published in found], indent=2))
+        print(json.dumps([_summary(one) for one in found], indent=2))
         return
     key = Column("model", no_wrap=True)
     table = Table(key, "newest", "examples", "click rate", "published, UTC", "state", box=box.SIMPLE_HEAD)
-    for published in found:
-        summary = _summary(published)
+    for one in found:
+        if isinstance(one, Damaged):
+            table.add_row(
+                one.key, str(one.generation), "", "", "", f"corrupt: {one.fault}; rebuild it, or roll it back"
+            )
+            continue
+        summary = _summary(one)
         state = "frozen" if summary["frozen"] else "learning"
-        published_at = f"{datetime.fromtimestamp(published.snapshot.published_at, UTC):%d %b %H:%M:%S}"
+        published_at = f"{datetime.fromtimestamp(one.snapshot.published_at, UTC):%d %b %H:%M:%S}"
         cells = (str(summary[cell]) for cell in ("model", "generation", "examples", "click_rate"))
         table.add_row(*cells, published_at, f"{state}: {summary['reason']}")
     Console().print(table if found else "no model was published yet")
 
 
 @app.command()
-def show(name: Name, data_dir: ExistingDataDir, as_json: AsJson = False, prior_precision: float = 1.0) -> None:
+def show(
+    name: Name,
+    data_dir: ExistingDataDir,
+    as_json: AsJson = False,
+    prior_precision: float = 1.0,
+    config: OptionalConfig = None,
+) -> None:
     """A model's weights with their uncertainty, the surest first; and the generations that are kept.
 
-    Example: `omakase models show home --data-dir data`
+    With `--config` the coordinates have names.
+
+    Example: `omakase models show home --config examples/storefront.yaml --data-dir data`
     """
     store = _store(data_dir)
     published = models.newest(store, models.resolve(store, name))
+    names = _names(published, config)
     posterior = Posterior.of(published.snapshot.statistics, "click", prior_precision)
     deviation = np.sqrt((posterior.deviation_map() ** 2).sum(axis=1))
     order = np.argsort(-np.abs(posterior.mean) / deviation)
     weights = [
-        {"coordinate": int(i), "mean": float(posterior.mean[i]), "deviation": float(deviation[i])} for i in order
+        {"coordinate": names[i], "mean": float(posterior.mean[i]), "deviation": float(deviation[i])} for i in order
     ]
     history = store.history(published.key)
     if as_json:
@@ -82,13 +100,14 @@ def rollback(
     data_dir: ExistingDataDir,
     to: Annotated[int | None, typer.Option(help="A kept generation; default: the one before the newest.")] = None,
 ) -> None:
-    """Serve an older generation again, and freeze learning until `resume`.
+    """Serve an older generation again, and freeze learning until `resume`. Also where the newest is corrupt.
 
     Example: `omakase models rollback home --to 41 --data-dir data`
     """
     store = _store(data_dir)
     key = models.resolve(store, name)
-    published = models.roll_back(store, key, None if to is None else Generation(to), time.time())
+    settled = _settled(Deployment(data_dir, data_dir), key)
+    published = models.roll_back(store, key, None if to is None else Generation(to), time.time(), settled)
     Console().print(f"{key} is now generation {published.generation} ({published.snapshot.reason}); learning is frozen")
 
 
@@ -107,13 +126,31 @@ def _store(data_dir: Path) -> ModelStore:
     return open_model_store(Deployment(data_dir, data_dir).uris.models)
 
 
-def _summary(published: Published) -> dict[str, object]:
-    snapshot = published.snapshot
+def _settled(deployment: Deployment, key: ModelKey) -> dict[str, int]:
+    uri = deployment.uris.training
+    state, batches = open_training_state(uri), open_pending_batches(uri)
+    return models.settled(state, batches, deployment.shard(state.incarnation()), key)
+
+
+def _names(published: Published, config: Path | None) -> Sequence[str | int]:
+    """What to call each coordinate. Raises: InvalidInput if the configuration is of other features."""
+    if config is None:
+        return range(published.snapshot.statistics.dimensions)
+    learner = Learner.of(load_product(config), published.key.rpartition("/")[0])
+    if learner.key != published.key:
+        raise InvalidInput(f"the configuration's features make {learner.key}, not {published.key}")
+    return coordinates(learner.spec)
+
+
+def _summary(one: Published | Damaged) -> dict[str, object]:
+    if isinstance(one, Damaged):
+        return {"model": one.key, "generation": one.generation, "corrupt": one.fault}
+    snapshot = one.snapshot
     statistics = snapshot.statistics
     clicks = statistics.outcomes["click"].energy if "click" in statistics.outcomes else 0.0
     return {
-        "model": published.key,
-        "generation": published.generation,
+        "model": one.key,
+        "generation": one.generation,
         "examples": statistics.examples,
         "click_rate": round(clicks / statistics.weight, 5) if statistics.weight else None,
         "dimensions": statistics.dimensions,

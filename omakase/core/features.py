@@ -168,9 +168,13 @@ class FeatureSpec:
 
 
 def cross(context_factor: Factor, item_factor: Factor) -> NDArray[np.float64]:
-    """x = [f_item, f_context ⊗ f_item]. Shapes: (m,) and (p,) give (p·(1 + m),). Exact: float32 products in float64."""
+    """x = [f_item, f_context ⊗ f_item]. Exact: float32 products in float64.
+
+    Shapes: (m,) and (p,) give (p·(1 + m),); (n, m) and (n, p) give n of them.
+    """
     item = item_factor.astype(np.float64)
-    return np.concatenate([item, np.outer(context_factor.astype(np.float64), item).ravel()])
+    products = context_factor.astype(np.float64)[..., :, np.newaxis] * item[..., np.newaxis, :]
+    return np.concatenate([item, products.reshape(*item.shape[:-1], -1)], axis=-1)
 
 
 def fold_context(theta: NDArray[np.floating], context_factor: Factor, item_width: int) -> Factor:

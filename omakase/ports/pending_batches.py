@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from omakase.core.calibration import UNCALIBRATED, Calibration
 from omakase.ports.model_store import Generation, ModelKey
 
 
@@ -12,7 +13,8 @@ from omakase.ports.model_store import Generation, ModelKey
 class Batch:
     """Sums that a model has yet to add: those of sequences `first` to `last` of the model's own count, from 1.
 
-    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds.
+    `clicks` are the receipt times of the clicks first learnt from in it, Unix seconds; `calibration` sets what was
+    predicted of its new examples beside what happened.
     """
 
     key: ModelKey
@@ -20,6 +22,7 @@ class Batch:
     clicks: tuple[float, ...]
     first: int
     last: int
+    calibration: Calibration = UNCALIBRATED
 
 
 class PendingBatches(Protocol):

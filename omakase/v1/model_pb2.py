@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16omakase/v1/model.proto\x12\nomakase.v1\"\xfa\x02\n\rModelSnapshot\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x11\n\tprecision\x18\x04 \x01(\x0c\x12%\n\x08outcomes\x18\x05 \x03(\x0b\x32\x13.omakase.v1.Outcome\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x07 \x01(\x03\x12;\n\tsequences\x18\x08 \x03(\x0b\x32(.omakase.v1.ModelSnapshot.SequencesEntry\x12\x14\n\x0cpublished_at\x18\t \x01(\x01\x12\x0e\n\x06\x66rozen\x18\n \x01(\x08\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\r\n\x05\x61s_of\x18\x0c \x01(\x01\x12\x13\n\x0bhalf_life_s\x18\r \x01(\x01\x12\x0e\n\x06\x66ormat\x18\x0e \x01(\r\x1a\x30\n\x0eSequencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"7\n\x07Outcome\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06moment\x18\x02 \x01(\x0c\x12\x0e\n\x06\x65nergy\x18\x03 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16omakase/v1/model.proto\x12\nomakase.v1\"\x90\x03\n\rModelSnapshot\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x11\n\tprecision\x18\x04 \x01(\x0c\x12%\n\x08outcomes\x18\x05 \x03(\x0b\x32\x13.omakase.v1.Outcome\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x07 \x01(\x03\x12;\n\tsequences\x18\x08 \x03(\x0b\x32(.omakase.v1.ModelSnapshot.SequencesEntry\x12\x14\n\x0cpublished_at\x18\t \x01(\x01\x12\x0e\n\x06\x66rozen\x18\n \x01(\x08\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\r\n\x05\x61s_of\x18\x0c \x01(\x01\x12\x13\n\x0bhalf_life_s\x18\r \x01(\x01\x12\x0e\n\x06\x66ormat\x18\x0e \x01(\r\x12\x14\n\x0ctrusted_from\x18\x0f \x01(\x01\x1a\x30\n\x0eSequencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"7\n\x07Outcome\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06moment\x18\x02 \x01(\x0c\x12\x0e\n\x06\x65nergy\x18\x03 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._loaded_options = None
   _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._serialized_options = b'8\001'
   _globals['_MODELSNAPSHOT']._serialized_start=39
-  _globals['_MODELSNAPSHOT']._serialized_end=417
-  _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._serialized_start=369
-  _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._serialized_end=417
-  _globals['_OUTCOME']._serialized_start=419
-  _globals['_OUTCOME']._serialized_end=474
+  _globals['_MODELSNAPSHOT']._serialized_end=439
+  _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._serialized_start=391
+  _globals['_MODELSNAPSHOT_SEQUENCESENTRY']._serialized_end=439
+  _globals['_OUTCOME']._serialized_start=441
+  _globals['_OUTCOME']._serialized_end=496
 # @@protoc_insertion_point(module_scope)

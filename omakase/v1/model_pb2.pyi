@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ModelSnapshot(_message.Message):
-    __slots__ = ("model", "schema_id", "dimensions", "precision", "outcomes", "weight", "examples", "sequences", "published_at", "frozen", "reason", "as_of", "half_life_s", "format")
+    __slots__ = ("model", "schema_id", "dimensions", "precision", "outcomes", "weight", "examples", "sequences", "published_at", "frozen", "reason", "as_of", "half_life_s", "format", "trusted_from")
     class SequencesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class ModelSnapshot(_message.Message):
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     HALF_LIFE_S_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    TRUSTED_FROM_FIELD_NUMBER: _ClassVar[int]
     model: str
     schema_id: str
     dimensions: int
@@ -43,7 +44,8 @@ class ModelSnapshot(_message.Message):
     as_of: float
     half_life_s: float
     format: int
-    def __init__(self, model: _Optional[str] = ..., schema_id: _Optional[str] = ..., dimensions: _Optional[int] = ..., precision: _Optional[bytes] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., weight: _Optional[float] = ..., examples: _Optional[int] = ..., sequences: _Optional[_Mapping[str, int]] = ..., published_at: _Optional[float] = ..., frozen: _Optional[bool] = ..., reason: _Optional[str] = ..., as_of: _Optional[float] = ..., half_life_s: _Optional[float] = ..., format: _Optional[int] = ...) -> None: ...
+    trusted_from: float
+    def __init__(self, model: _Optional[str] = ..., schema_id: _Optional[str] = ..., dimensions: _Optional[int] = ..., precision: _Optional[bytes] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., weight: _Optional[float] = ..., examples: _Optional[int] = ..., sequences: _Optional[_Mapping[str, int]] = ..., published_at: _Optional[float] = ..., frozen: _Optional[bool] = ..., reason: _Optional[str] = ..., as_of: _Optional[float] = ..., half_life_s: _Optional[float] = ..., format: _Optional[int] = ..., trusted_from: _Optional[float] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("name", "moment", "energy")

@@ -21,7 +21,9 @@ def learnt(d: int = 3, n: int = 50) -> Statistics:
 
 
 def snapshot(statistics: Statistics | None = None) -> Snapshot:
-    return Snapshot("home", "abc", statistics or learnt(), {"embedded": 7, "other": 1}, 123.5, True, "rollback to 3")
+    return Snapshot(
+        "home", "abc", statistics or learnt(), {"embedded": 7, "other": 1}, 123.5, True, "rollback to 3", 99.5
+    )
 
 
 def message() -> pb.ModelSnapshot:
@@ -31,7 +33,7 @@ def message() -> pb.ModelSnapshot:
 def test_comes_back_to_the_bit():
     before = snapshot()
     after = decode_snapshot(encode_snapshot(before))
-    fields = ("model", "schema_id", "sequences", "published_at", "frozen", "reason")
+    fields = ("model", "schema_id", "sequences", "published_at", "frozen", "reason", "trusted_from")
     assert [getattr(after, field) for field in fields] == [getattr(before, field) for field in fields]
     # A product of floats may differ from its transpose in the last bit; one triangle is kept for both.
     lower = np.tril_indices(3)

@@ -12,6 +12,7 @@ from omakase import models
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
+from omakase.core.calibration import Calibration
 from omakase.core.posterior import Statistics
 from omakase.ports.model_store import ABSENT, ModelKey
 from omakase.ports.training_state import Progress, Tick
@@ -23,13 +24,13 @@ INTERVAL_S = 2.0
 class Desk:
     """A publisher, and the trainer that feeds it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_click_rate_ratio: float | None = None) -> None:
         self.store = FileModelStore(directory / "models")
         self.state = SqliteTrainingState(directory / "training.db")
         self.clock = MappedClock.create(directory / "clock", 1000.0)
         self.monotonic = 0.0
         self.publisher = Publisher(
-            self.store, self.state, self.clock, {}, "embedded", INTERVAL_S, lambda: self.monotonic
+            self.store, self.state, self.clock, {}, "embedded", INTERVAL_S, lambda: self.monotonic, max_click_rate_ratio
         )
 
     def learn(self, *keys: ModelKey, n: int = 1, d: int = 2) -> None:
@@ -38,6 +39,17 @@ class Desk:
         number = done.number + 1
         batches = [batch_of(key, sums, (float(number),), done.sequences.get(key, 0) + 1) for key in keys]
         self.state.commit(Tick(Progress(number), {}, batches=batches))
+
+    def see(self, clicks: int, predicted: float, n: int = 1000, since: float | None = None) -> None:
+        """A batch of examples, served now or `since`."""
+        outcome = np.array([1.0] * clicks + [0.0] * (n - clicks))
+        sums = Statistics.of(np.ones((n, 2)), {"click": outcome, "reward": outcome}, np.ones(n))
+        done = self.state.progress()
+        served_at = self.clock.now() if since is None else since
+        found = Calibration(n, predicted, clicks, served_at)
+        batch = batch_of(KEY, sums, (), done.sequences.get(KEY, 0) + 1, calibration=found)
+        self.state.commit(Tick(Progress(done.number + 1), {}, batches=[batch]))
+        self.publish_at(self.monotonic + INTERVAL_S)
 
     def publish_at(self, monotonic: float, *, at_once: bool = False) -> None:
         self.monotonic = monotonic
@@ -145,3 +157,82 @@ def test_notes_who_learnt_which_clicks_when(desk):
     desk.clock.move(1234.0)
     desk.publish_at(0.0)
     assert desk.state.publishes() == [(KEY, 1, 1234.0, (1.0, 2.0))]
+
+
+# Held
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Desk:
+    """A model of 1000 examples and 50 clicks that has been served for a while, and must not be twice off."""
+    desk = Desk(tmp_path, max_click_rate_ratio=2.0)
+    desk.see(clicks=50, predicted=0.0)
+    desk.clock.move(2000.0)
+    return desk
+
+
+def state_of(desk: Desk) -> tuple[int, bool, str]:
+    """Examples, whether it is frozen, and why."""
+    snapshot = models.newest(desk.store, KEY).snapshot
+    return snapshot.statistics.examples, snapshot.frozen, snapshot.reason
+
+
+@pytest.mark.parametrize("clicks", [150, 10])
+def test_a_model_is_held_loudly_when_clicks_are_far_from_predicted(watched, caplog, clicks):
+    watched.see(clicks, predicted=50.0)
+    told = f"held: {clicks} clicks observed, 50.0 predicted, on 1000 examples"
+    assert state_of(watched) == (1000, True, told)
+    assert f"model {KEY} is {told}" in caplog.text
+    assert len(watched.state.pending()) == 1
+
+
+def test_what_is_as_predicted_is_learnt(watched):
+    watched.see(clicks=60, predicted=50.0)
+    assert state_of(watched) == (2000, False, "learnt")
+
+
+def test_without_a_bound_nothing_is_held(tmp_path):
+    desk = Desk(tmp_path)
+    desk.see(clicks=50, predicted=0.0)
+    desk.clock.move(2000.0)
+    desk.see(clicks=500, predicted=5.0)
+    assert state_of(desk) == (2000, False, "learnt")
+
+
+def test_what_waited_is_learnt_after_resume_and_not_held_again(watched):
+    watched.see(clicks=150, predicted=50.0)
+    watched.see(clicks=150, predicted=50.0)
+    models.resume(watched.store, KEY, now=2001.0)
+    watched.see(clicks=150, predicted=50.0)
+    assert state_of(watched) == (4000, False, "learnt")
+    assert watched.state.pending() == []
+    # Served before the recommenders had what was learnt: no news.
+    watched.see(clicks=150, predicted=50.0, since=2030.0)
+    assert state_of(watched)[1] is False
+    watched.see(clicks=150, predicted=50.0, since=2061.0)
+    assert state_of(watched)[1] is True
+
+
+@pytest.mark.parametrize(("n", "clicks"), [(999, 50), (1000, 29)])
+def test_an_immature_model_is_not_held(tmp_path, n, clicks):
+    desk = Desk(tmp_path, max_click_rate_ratio=2.0)
+    desk.see(clicks, predicted=0.0, n=n)
+    desk.clock.move(2000.0)
+    desk.see(clicks=500, predicted=5.0)
+    assert state_of(desk)[1] is False
+
+
+def test_what_an_immature_model_predicted_is_not_held_against_it_later(tmp_path):
+    desk = Desk(tmp_path, max_click_rate_ratio=2.0)
+    desk.see(clicks=50, predicted=0.0)
+    desk.clock.move(2000.0)
+    desk.see(clicks=500, predicted=0.0, since=1059.0)
+    assert state_of(desk) == (2000, False, "learnt")
+
+
+def test_batches_that_are_gathered_keep_what_was_predicted_of_them(watched, monkeypatch):
+    monkeypatch.setattr("dataflow.publishing._MANY", 2)
+    for _ in range(3):
+        watched.see(clicks=150, predicted=50.0)
+    (whole,) = watched.state.pending()
+    assert whole.calibration == Calibration(3000, 150.0, 450, 2000.0)
