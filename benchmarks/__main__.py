@@ -1,24 +1,61 @@
-"""`python -m benchmarks [NAME ...]`: all of them, or those named."""
+"""`python -m benchmarks [NAME ...]`: the quick ones, or those named; `--help` lists all."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from benchmarks import events, recommendations
+from benchmarks import backlog, events, freshness, recommendations, soak, trainer
 
-BENCHMARKS = {"recommendations": recommendations.measure, "events": events.measure}
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Something to measure. Units: minutes as measured on two quiet cores; slow ones run only by name."""
+
+    about: str
+    minutes: float
+    measure: Callable[[], list[str]]
+
+    @property
+    def is_slow(self) -> bool:
+        return self.minutes > 2
+
+
+def benchmarks(soak_s: float) -> dict[str, Benchmark]:
+    return {
+        "recommendations": Benchmark("slates per second, beside a bare route", 1.5, recommendations.measure),
+        "events": Benchmark("events per second from HTTP to a model", 1, events.measure),
+        "trainer": Benchmark("events per second of the trainer by itself", 1, trainer.measure),
+        "backlog": Benchmark("100k, 300k and 1M events that have piled up", 5, backlog.measure),
+        "freshness": Benchmark("from a click to a served model, session gaps of 10 and 60 s", 7, freshness.measure),
+        "soak": Benchmark("memory and files under steady load", soak_s / 60 + 1, partial(soak.measure, soak_s)),
+    }
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = set(names) - set(BENCHMARKS)
-    if unknown:
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; known: {', '.join(BENCHMARKS)}")
+    every = benchmarks(600)
+    about = [
+        f"  {name:16} {one.about} ({one.minutes:g} min{', only by name' if one.is_slow else ''})"
+        for name, one in every.items()
+    ]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="\n".join([__doc__ or "", "", *about]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="without any, the quick ones")
+    parser.add_argument("--seconds", type=float, default=600, help="how long the soak lasts")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(every):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; known: {', '.join(every)}")
+    chosen = benchmarks(given.seconds)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; read ratios, not digits")
-    for name in names:
-        for line in BENCHMARKS[name]():
+    for name in given.names or [name for name, one in every.items() if not one.is_slow]:
+        for line in chosen[name].measure():
             print(line, flush=True)
 
 

@@ -38,11 +38,34 @@ def request(url: str, path: str, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One kept-alive connection; one request at a time."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def to(cls, url: str) -> Connection:
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        self.writer.write(request)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        at = head.lower().index(b"content-length:")
+        body = await self.reader.readexactly(int(head[at + 15 : head.index(b"\r\n", at)]))
+        return int(head[9:12]), body
+
+    def close(self) -> None:
+        self.writer.close()
+
+
 async def run(
     url: str, requests: Sequence[bytes], connections: int, seconds: float = 1e9, *, keep_bodies: bool = False
 ) -> Load:
     """Send `requests` in turn over `connections`, round and round for `seconds`, or once each if that is endless."""
-    parts = urlsplit(url)
     limit = len(requests) if seconds > 1e8 else None
     deadline = time.perf_counter() + seconds
     latencies: list[float] = []
@@ -51,19 +74,16 @@ async def run(
 
     async def visit() -> None:
         nonlocal sent, errors
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        connection = await Connection.to(url)
         while time.perf_counter() < deadline and (limit is None or sent < limit):
             number, sent = sent, sent + 1
             started = time.perf_counter()
-            writer.write(requests[number % len(requests)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            at = head.lower().index(b"content-length:")
-            body = await reader.readexactly(int(head[at + 15 : head.index(b"\r\n", at)]))
+            status, body = await connection.send(requests[number % len(requests)])
             latencies.append(time.perf_counter() - started)
-            errors += head[9:10] != b"2"
+            errors += status // 100 != 2
             if keep_bodies:
                 bodies.append(body)
-        writer.close()
+        connection.close()
 
     started = time.perf_counter()
     await asyncio.gather(*(visit() for _ in range(connections)))

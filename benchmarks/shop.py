@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,17 +33,17 @@ features:
       - {type: embedding, name: style, dimensions: 6}
     context:
       - {type: categorical, name: device, vocabulary: [ios, android, web, tv]}
-learning: {session_gap_s: 1, session_max_s: 10, publish_interval_s: 1}
 """
+LEARNING: Mapping[str, float] = {"session_gap_s": 1, "session_max_s": 10, "publish_interval_s": 1}
 
 
 @contextmanager
-def running() -> Iterator[Supervisor]:
+def running(learning: Mapping[str, float] = LEARNING) -> Iterator[Supervisor]:
     """The whole service on a directory of its own, thrown away afterwards."""
     rng = np.random.default_rng(1)
     with TemporaryDirectory(prefix="omakase-bench-") as directory:
         config = Path(directory) / "product.yaml"
-        config.write_text(PRODUCT)
+        config.write_text(f"{PRODUCT}learning: {json.dumps(dict(learning))}\n")
         deployment = Deployment(config, Path(directory) / "data")
         items = (Item(f"i{i}", {"style": tuple(rng.normal(size=6))}, value=10.0) for i in range(ITEMS))
         open_catalogue_store(deployment.uris.catalogue).put(items)

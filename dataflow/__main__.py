@@ -10,10 +10,12 @@ from pathlib import Path
 
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
-from dataflow.trainer import Trainer
+from dataflow.recovery import recover
+from dataflow.trainer import CONSUMER, Trainer
 from dataflow.transforms import priors_of
 from omakase.adapters import (
     open_clock,
+    open_dead_letters,
     open_event_log,
     open_model_store,
     open_pending_batches,
@@ -22,6 +24,7 @@ from omakase.adapters import (
 )
 from omakase.config import load_product
 from omakase.serving import process
+from omakase.serving.gauges import TrainerGauges, serve_gauges
 from omakase.settings import TrainerSettings
 
 
@@ -30,12 +33,22 @@ def build(settings: TrainerSettings) -> Trainer:
     interval_s = product.learning.publish_interval_s
     clock, store = open_clock(settings.clock), open_model_store(settings.models)
     batches, state = open_pending_batches(settings.state), open_training_state(settings.state)
-    shard = f"{settings.shard}-{state.incarnation()}"
+    bus, shard = open_event_log(settings.bus), f"{settings.shard}-{state.incarnation()}"
+    recover(bus, state, CONSUMER)
     return Trainer(
-        log=open_event_log(settings.bus),
+        log=bus,
         state=state,
         warehouse=open_warehouse(settings.warehouse),
-        publisher=Publisher(store, batches, clock, priors_of(product), shard, interval_s, time.monotonic),
+        publisher=Publisher(
+            store,
+            batches,
+            clock,
+            priors_of(product),
+            shard,
+            interval_s,
+            time.monotonic,
+            product.learning.max_click_rate_ratio,
+        ),
         pipeline=Pipeline.of(product),
         clock=clock,
         shard=shard,
@@ -51,6 +64,8 @@ def train(settings: TrainerSettings) -> None:
     if "--drain" in sys.argv:
         trainer.drain()
     else:
+        letters, models = open_dead_letters(settings.state), open_model_store(settings.models)
+        serve_gauges(settings.metrics_address, TrainerGauges(trainer.state, letters, trainer.log, models))
         trainer.run(stopping, settings.tick_s)
 
 

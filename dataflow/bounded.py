@@ -68,7 +68,7 @@ class Pipeline:
         Raises: whatever a step raised; nothing was changed then.
         """
         with _desk(work) as desk:
-            with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([], save_main_session=False)) as pipeline:
+            with beam.Pipeline(runner=FnApiRunner(), options=_Options([], save_main_session=False)) as pipeline:
                 folds = (
                     pipeline
                     | beam.Impulse()
@@ -84,6 +84,16 @@ class Pipeline:
                 )
             done = _DESKS[desk].done
             return Outcome(done[FOLDS], done[SUMS])  # type: ignore[arg-type]
+
+
+class _Options(PipelineOptions):  # type: ignore[misc]
+    """Each view is made once: Beam asks for a hundred in a run, and parsing each takes a third of a small one."""
+
+    def view_as(self, cls: type[PipelineOptions]) -> PipelineOptions:
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
 
 
 @dataclass(slots=True)

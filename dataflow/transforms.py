@@ -14,7 +14,7 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from omakase.config.schema import Product
-from omakase.core.accounting import Tally
+from omakase.core.accounting import FEATURES, UNDECODABLE, Tally
 from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.folding import fold_slate
@@ -22,16 +22,18 @@ from omakase.core.ids import RequestId
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
-from omakase.core.slates import Slate
 from omakase.core.training import summarise
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import StoredState
 from omakase.snapshots import model_key
 from omakase.states import decode_state, encode_state
-from omakase.wire import decode_bus_body
+from omakase.wire import decode_for_training
 
 # (m, p): how wide the context's and the item's factor of a model are.
 Widths: TypeAlias = tuple[int, int]
+
+# A message's body, why it cannot be used, and the detail.
+Unusable: TypeAlias = tuple[bytes, str, str]
 
 # An entry is one byte of kind and what it stands for, so that Beam ships plain bytes.
 STATE, MESSAGE = b"S", b"M"
@@ -41,14 +43,15 @@ STATE, MESSAGE = b"S", b"M"
 class Folded:
     """What one slate came to in this run. `state` is None when nothing more can come.
 
-    `unreadable` are messages that could not be decoded, with the reason: they must not stop the others.
+    `unusable` are bodies of messages that could not be used, each with the reason and its detail: they must not stop
+    the others.
     """
 
     request_id: RequestId
     state: StoredState | None
     examples: tuple[Example, ...]
     tally: Tally
-    unreadable: tuple[tuple[bytes, str], ...] = ()
+    unusable: tuple[Unusable, ...] = ()
 
 
 def widths_of(product: Product) -> dict[str, Widths]:
@@ -98,7 +101,7 @@ class FoldSlate(beam.DoFn):  # type: ignore[misc]
             read.state, read.slate, read.events, self._now, self._rules, self._rewards, self._closed_before
         )
         kept = None if fold.state is None else _stored(fold.state, self._rules)
-        yield Folded(request_id, kept, fold.examples, fold.tally, tuple(read.unreadable))
+        yield Folded(request_id, kept, fold.examples, fold.tally, tuple(read.unusable))
 
 
 class SumExamples(beam.PTransform):  # type: ignore[misc]
@@ -152,7 +155,7 @@ class _Read:
     state: SlateState
     slate: SlateRead | None = None
     events: list[Event] = field(default_factory=list)
-    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+    unusable: list[Unusable] = field(default_factory=list)
 
 
 def _read(request_id: RequestId, entries: Iterable[bytes], widths: Mapping[str, Widths]) -> _Read:
@@ -163,27 +166,28 @@ def _read(request_id: RequestId, entries: Iterable[bytes], widths: Mapping[str, 
             read.state = decode_state(body)
             continue
         try:
-            record = decode_bus_body(body)
-            if isinstance(record, Event):
-                _check(record, widths)
+            record = decode_for_training(body)
         except Corrupt as error:
-            read.unreadable.append((body, str(error)))
+            read.unusable.append((body, UNDECODABLE, str(error)))
             continue
-        if isinstance(record, Slate):
-            read.slate = SlateRead(len(record.deliveries), record.is_trainable)
+        if isinstance(record, SlateRead):
+            read.slate = record
+        elif misfit := _misfit(record, widths):
+            read.unusable.append((body, FEATURES, misfit))
         else:
             read.events.append(record)
     return read
 
 
-def _check(event: Event, widths: Mapping[str, Widths]) -> None:
-    """Raises: Corrupt if the event's features are not of its model: one such would stop all that the model learns."""
+def _misfit(event: Event, widths: Mapping[str, Widths]) -> str:
+    """How the event's features are not of its model, if so: one such would stop all that the model learns."""
     delivery = event.delivery
     if delivery is None or delivery.model not in widths:
-        return
+        return ""
     found = (delivery.context_factor.size, delivery.item_factor.size)
-    if found != widths[delivery.model]:
-        raise Corrupt(f"features of {found} do not fit model {delivery.model} of {widths[delivery.model]}")
+    if found == widths[delivery.model]:
+        return ""
+    return f"features of {found} do not fit model {delivery.model} of {widths[delivery.model]}"
 
 
 def _stored(state: SlateState, rules: SessionRules) -> StoredState:

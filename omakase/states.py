@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from omakase.core.ids import NOBODY, RequestId
+from omakase.core.ids import RequestId
 from omakase.core.sessions import DeliveryState, Learnt, Seen, SlateState
 from omakase.v1 import training_pb2 as pb
 from omakase.wire import encode_joined, joined_of
 
 
 def encode_state(state: SlateState) -> bytes:
+    """Field by field: to make submessages from keyword arguments takes half as long again."""
     message = pb.SlateState(request_id=state.request_id, positions=state.positions, is_trainable=state.is_trainable)
     for position, delivery in state.deliveries.items():
-        encoded = message.deliveries.add(
-            position=position, settled=delivery.settled, repeats=delivery.repeats, excluded=delivery.excluded
-        )
-        for event in delivery.seen:
-            encoded.seen.add(
-                receipt_id=event.receipt_id,
-                type=event.type,
-                value=event.value,
-                event_id=event.event_id,
-                received_at=event.received_at,
-            )
-        if delivery.joined is not None:
-            encoded.joined.CopyFrom(encode_joined(replace(delivery.joined, unit=NOBODY)))
-        if delivery.learnt is not None:
-            learnt = delivery.learnt
-            encoded.learnt.CopyFrom(pb.Learnt(outcomes=dict(learnt.outcomes), weight=learnt.weight, used=learnt.used))
+        _encode_delivery(position, delivery, message.deliveries.add())
     return message.SerializeToString()
+
+
+def _encode_delivery(position: int, delivery: DeliveryState, into: pb.DeliveryState) -> None:
+    into.position = position
+    into.settled = delivery.settled
+    into.excluded = delivery.excluded
+    into.repeats.extend(delivery.repeats)
+    for receipt_id, kind, received_at, value, event_id in delivery.seen:
+        seen = into.seen.add()
+        seen.receipt_id = receipt_id
+        seen.type = kind
+        seen.received_at = received_at
+        seen.event_id = event_id
+        if value is not None:
+            seen.value = value
+    if delivery.joined is not None:
+        into.joined.CopyFrom(encode_joined(delivery.joined))
+        into.joined.ClearField("unit")
+    if delivery.learnt is not None:
+        into.learnt.outcomes.update(delivery.learnt.outcomes)
+        into.learnt.weight = delivery.learnt.weight
+        into.learnt.used = delivery.learnt.used
 
 
 def decode_state(body: bytes) -> SlateState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from omakase.core.errors import Corrupt, InvalidInput
 from omakase.core.events import Event, Joined
-from omakase.core.ids import Pseudonym, RequestId
+from omakase.core.ids import MAX_POSITION, Pseudonym, RequestId
+from omakase.core.sessions import SlateRead
 from omakase.core.slates import Delivery, Slate
 from omakase.core.values import Facts, Value
 from omakase.v1 import events_pb2 as pb
@@ -48,8 +50,12 @@ def encode_factor(factor: NDArray[np.float32]) -> bytes:
     return factor.astype(_FLOAT32, copy=False).tobytes()
 
 
+@lru_cache(maxsize=4096)
 def decode_factor(packed: bytes) -> NDArray[np.float32]:
-    """Raises: Corrupt if the bytes are not finite float32 numbers."""
+    """Read-only and shared: a context's factor comes with each of its events, an item's with each of its deliveries.
+
+    Raises: Corrupt if the bytes are not finite float32 numbers.
+    """
     if len(packed) % 4:
         raise Corrupt(f"a factor of {len(packed)} bytes is not packed float32")
     factor = np.frombuffer(packed, dtype=_FLOAT32)
@@ -100,9 +106,7 @@ def decode_slate(body: bytes) -> Slate:
 
 def slate_of(message: pb.Slate) -> Slate:
     """Raises: Corrupt."""
-    positions = [delivery.position for delivery in message.deliveries]
-    if len(message.request_id) != 16 or positions != list(range(1, len(positions) + 1)):
-        raise Corrupt("a slate needs a request id of 16 bytes and positions from 1 upwards")
+    _check_slate(message)
     try:
         return Slate(
             request_id=RequestId(message.request_id),
@@ -164,6 +168,7 @@ class RecordedSlate:
     def __init__(self, body: bytes) -> None:
         """Raises: Corrupt if the bytes are not a slate."""
         slate = _parse(pb.Slate, body)
+        self._slate = slate
         self._deliveries = slate.deliveries
         common = pb.Joined(
             served_at=slate.served_at,
@@ -175,6 +180,25 @@ class RecordedSlate:
             context_factor=slate.context_factor,
         )
         self._common = common.SerializeToString()
+
+    @property
+    def unit(self) -> Pseudonym:
+        return Pseudonym(self._slate.unit)
+
+    @property
+    def user(self) -> Pseudonym:
+        return Pseudonym(self._slate.user)
+
+    @property
+    def shown(self) -> tuple[float, str, str, str]:
+        """When and by what it was served: served_at, placement, variant, policy."""
+        slate = self._slate
+        return slate.served_at, slate.placement, slate.variant, slate.policy
+
+    @property
+    def item_ids(self) -> list[str]:
+        """By position, the first of which is 1."""
+        return [delivery.item_id for delivery in self._deliveries]
 
     def joined(self, position: int) -> bytes | None:
         """What `encode_joined` makes of this position, order of fields aside; None if the slate does not have it."""
@@ -199,6 +223,7 @@ def event_message(event: Event) -> pb.Event:
         occurred_at=event.occurred_at,
         delivery=encode_joined(event.delivery) if event.delivery is not None else None,
         unwanted=event.unwanted,
+        by_server=event.by_server,
     )
 
 
@@ -227,6 +252,7 @@ def event_of(message: pb.Event) -> Event:
             occurred_at=message.occurred_at if message.HasField("occurred_at") else None,
             delivery=joined_of(message.delivery) if message.HasField("delivery") else None,
             unwanted=message.unwanted,
+            by_server=message.by_server,
         )
     except InvalidInput as error:
         raise Corrupt(str(error)) from error
@@ -250,6 +276,11 @@ def bus_body_of_event(event: Event, joined: bytes) -> bytes:
     return _field(pb.BusMessage.EVENT_FIELD_NUMBER, encoded)
 
 
+def bus_body_of_unread_event(encoded: bytes) -> bytes:
+    """What `bus_body` would make of an event without its delivery, from bytes that need not be one."""
+    return _field(pb.BusMessage.EVENT_FIELD_NUMBER, encoded)
+
+
 def request_id_of(body: bytes) -> RequestId:
     """Which slate a bus message belongs to. Raises: Corrupt."""
     message = _parse(pb.BusMessage, body)
@@ -270,6 +301,21 @@ def decode_bus_body(body: bytes) -> Slate | Event:
     raise Corrupt("a bus message holds neither a slate nor an event")
 
 
+def decode_for_training(body: bytes) -> SlateRead | Event:
+    """What the fold needs of a bus message: of a slate, which costs the most to read, hardly anything is decoded.
+
+    Raises: Corrupt.
+    """
+    message = _parse(pb.BusMessage, body)
+    kind = message.WhichOneof("kind")
+    if kind == "event":
+        return event_of(message.event)
+    if kind == "slate":
+        _check_slate(message.slate)
+        return SlateRead(len(message.slate.deliveries), bool(message.slate.model))
+    raise Corrupt("a bus message holds neither a slate nor an event")
+
+
 def decode_bus_event(body: bytes) -> Event | None:
     """The event in a bus message; None for a slate, which costs the most to read and is left undecoded.
 
@@ -277,6 +323,13 @@ def decode_bus_event(body: bytes) -> Event | None:
     """
     message = _parse(pb.BusMessage, body)
     return event_of(message.event) if message.HasField("event") else None
+
+
+def _check_slate(message: pb.Slate) -> None:
+    positions = [delivery.position for delivery in message.deliveries]
+    in_order = len(positions) <= MAX_POSITION and positions == list(range(1, len(positions) + 1))
+    if len(message.request_id) != 16 or not in_order:
+        raise Corrupt(f"a slate needs a request id of 16 bytes and positions from 1 to at most {MAX_POSITION}")
 
 
 def _delivery_of(message: pb.Delivery) -> Delivery:

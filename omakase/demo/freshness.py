@@ -32,7 +32,16 @@ def generation_of(model_version: str) -> int:
 
 
 def freshness(publishes: Iterable[Publish], first_seen: Mapping[str, float]) -> Freshness | None:
-    """Time every click whose model has been seen; None while there is none.
+    """Time every click whose model has been seen; None while there is none."""
+    found = waits(publishes, first_seen)
+    if not found:
+        return None
+    p50, p95 = np.quantile(found, [0.5, 0.95])
+    return Freshness(float(p50), float(p95), len(found))
+
+
+def waits(publishes: Iterable[Publish], first_seen: Mapping[str, float]) -> list[float]:
+    """How long each click waited whose model has been seen. Units: seconds.
 
     A generation that no answer was made with was superseded: its clicks count from the next one that was seen.
     """
@@ -40,12 +49,9 @@ def freshness(publishes: Iterable[Publish], first_seen: Mapping[str, float]) -> 
     generations = np.array([generation for generation, _ in seen])
     # The earliest time at which this generation or a newer one was seen.
     earliest = np.minimum.accumulate(np.array([at for _, at in seen])[::-1])[::-1]
-    waits: list[float] = []
+    found: list[float] = []
     for publish in publishes:
         at = int(np.searchsorted(generations, publish.generation))
         if at < len(seen):
-            waits += [float(earliest[at]) - click for click in publish.clicks]
-    if not waits:
-        return None
-    p50, p95 = np.quantile(waits, [0.5, 0.95])
-    return Freshness(float(p50), float(p95), len(waits))
+            found += [float(earliest[at]) - click for click in publish.clicks]
+    return found

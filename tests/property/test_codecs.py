@@ -18,7 +18,17 @@ from omakase.core.ids import NOBODY, DeliveryId, Keyring, Pseudonym, RequestId, 
 from omakase.core.sessions import DeliveryState, Learnt, Seen, SlateState
 from omakase.core.slates import Delivery, Slate
 from omakase.states import decode_state, encode_state
-from omakase.wire import bus_body, decode_bus_body, decode_event, decode_slate, encode_event, encode_slate
+from omakase.wire import (
+    RecordedSlate,
+    bus_body,
+    bus_body_of_event,
+    bus_body_of_slate,
+    decode_bus_body,
+    decode_event,
+    decode_slate,
+    encode_event,
+    encode_slate,
+)
 
 RING = Keyring({1: b"a" * 32, 7: b"b" * 32}, 7, b"p" * 32)
 
@@ -117,6 +127,18 @@ def test_slates_round_trip_alone_and_on_the_bus(slate: Slate) -> None:
 def test_events_round_trip_alone_and_on_the_bus(event: Event) -> None:
     assert same(decode_event(encode_event(event)), event)
     assert same(decode_bus_body(bus_body(event)), event)
+
+
+@settings(max_examples=60)
+@given(slates(), EVENTS, st.integers(0, 5))
+def test_what_is_spliced_from_stored_bytes_reads_like_what_is_encoded(slate: Slate, event: Event, at: int) -> None:
+    encoded = encode_slate(slate)
+    assert same(decode_bus_body(bus_body_of_slate(encoded)), slate)
+    event, joined = replace(event, delivery=None), RecordedSlate(encoded).joined(at)
+    assert (joined is not None) == (1 <= at <= len(slate.deliveries))
+    if joined is not None:
+        whole = replace(event, delivery=Joined.of(slate, at))
+        assert same(decode_bus_body(bus_body_of_event(event, joined)), whole)
 
 
 @given(st.binary(max_size=60))

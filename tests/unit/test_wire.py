@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from omakase.core.errors import Corrupt
+from omakase.core.sessions import SlateRead
 from omakase.v1 import events_pb2 as pb
 from omakase.v1 import values_pb2
-from omakase.wire import decode_bus_body, decode_event, decode_factor, decode_slate, encode_factor
+from omakase.wire import (
+    bus_body_of_slate,
+    decode_bus_body,
+    decode_event,
+    decode_factor,
+    decode_for_training,
+    decode_slate,
+    encode_factor,
+)
 
 
 def slate(**changes: object) -> bytes:
@@ -69,3 +78,24 @@ def test_an_event_that_could_not_have_been_accepted_is_corrupt(body: bytes) -> N
 def test_a_bus_message_without_a_record_is_corrupt() -> None:
     with pytest.raises(Corrupt, match="neither"):
         decode_bus_body(b"")
+
+
+def test_training_reads_of_a_slate_how_many_it_showed_and_whether_they_are_learnt_from() -> None:
+    shown = [pb.Delivery(position=i) for i in (1, 2, 3)]
+    assert decode_for_training(bus_body_of_slate(slate(deliveries=shown, model="home/abc"))) == SlateRead(3, True)
+    assert decode_for_training(bus_body_of_slate(slate(deliveries=shown))) == SlateRead(3, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        bus_body_of_slate(slate(request_id=b"short")),
+        bus_body_of_slate(slate(deliveries=[pb.Delivery(position=2)])),
+        bus_body_of_slate(slate(deliveries=[pb.Delivery(position=i) for i in range(1, 257)])),
+    ],
+)
+def test_training_refuses_a_slate_whose_deliveries_it_could_not_count(body: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_for_training(body)

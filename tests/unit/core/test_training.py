@@ -47,6 +47,11 @@ def test_a_number_that_is_not_finite_is_refused() -> None:
         summarise([example({"click": 1.0, "reward": float("inf")}, before=SEEN)])
 
 
+def test_examples_of_different_dimensions_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="dimensions"):
+        summarise([example(SEEN), example(SEEN, item=np.ones(5, dtype=np.float32))])
+
+
 def test_nothing_has_no_sum() -> None:
     with pytest.raises(ValueError, match="nothing"):
         summarise([])

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 
 from dataflow.bounded import _DESKS, FOLDS, Keep, Pipeline, _desk
 from dataflow.transforms import MESSAGE, STATE, Folded, FoldSlate, SumBatch, SumExamples
-from omakase.core.accounting import EVENTS, RECEIVED
+from omakase.core.accounting import EVENTS, RECEIVED, UNDECODABLE
 from omakase.core.events import Event, Joined
 from omakase.core.ids import Pseudonym
 from omakase.core.posterior import Statistics
@@ -150,7 +150,7 @@ def test_a_message_that_cannot_be_read_does_not_stop_the_others_of_its_slate(bod
     step = FoldSlate(AT + 60, 0.0, RULES, REWARDS, {})
     (fold,) = step.process((request_id(1), [MESSAGE + body, MESSAGE + bus_body(event(1, 1))]))
     assert len(fold.examples) == 1
-    assert [unreadable for unreadable, _ in fold.unreadable] == [body]
+    assert [(unusable, reason) for unusable, reason, _ in fold.unusable] == [(body, UNDECODABLE)]
 
 
 def test_a_run_leaves_no_desk_behind_even_if_a_step_fails():

@@ -1,0 +1,126 @@
+"""Slates between panes: the stateful step of the streaming assembly, over the same fold as a tick's.
+
+A pane is a batch of messages and never an example: panes discard, so a late click arrives alone. What was read of a
+slate before is Beam's state of its key, and what is due although nothing comes is an event-time timer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import (
+    ReadModifyWriteRuntimeState,
+    ReadModifyWriteStateSpec,
+    RuntimeTimer,
+    TimerSpec,
+    on_timer,
+)
+from apache_beam.utils.timestamp import Timestamp
+
+from dataflow.transforms import MESSAGE, STATE, Folded, FoldSlate, Widths
+from omakase.core.ids import RequestId, issued_at
+from omakase.core.rewards import RewardTable
+from omakase.core.sessions import SessionRules
+
+# What is remembered of a slate that was given up, so that it is not taken for a new one.
+OVER = b""
+
+TALLIES, DEAD_LETTERS = "tallies", "dead letters"
+
+
+def lateness_s(rules: SessionRules) -> float:
+    """How late behind the watermark a message may be and still reach the fold: as long as a slate takes anything."""
+    return rules.reward_window_s + rules.allowed_lateness_s
+
+
+@dataclass(frozen=True, slots=True)
+class Panes:
+    """Folds one slate's panes. `widths` as in `dataflow.bounded.Pipeline`."""
+
+    rules: SessionRules
+    rewards: Mapping[str, RewardTable]
+    widths: Mapping[str, Widths]
+
+    def fold(
+        self, kept: bytes | None, request_id: RequestId, bodies: Iterable[bytes], now: float
+    ) -> tuple[Folded, bytes, float]:
+        """What `bodies` come to, what to keep, and when to look again although nothing came (Unix seconds).
+
+        `kept` is what the fold before returned, or None. `now` is no later than the watermark.
+        Guarantees: pure, so a bundle that is run again gives the same. Folded twice, a pane changes nothing but
+        `redelivered`.
+        """
+        closed_before = math.inf if kept == OVER else -math.inf
+        entries = [STATE + kept] if kept else []
+        entries += [MESSAGE + body for body in bodies]
+        step = FoldSlate(now, closed_before, self.rules, self.rewards, self.widths)
+        (folded,) = step.process((request_id, entries))
+        if folded.state is None:
+            return folded, OVER, self.forgets_at(request_id)
+        return folded, folded.state.body, folded.state.due_at
+
+    def forgets_at(self, request_id: RequestId) -> float:
+        """When nothing received within the slate's reward window can come any more: Beam would drop it as too late."""
+        rules = self.rules
+        return issued_at(request_id) + rules.reward_window_s + rules.gap_s + lateness_s(rules)
+
+
+class FoldPanes(beam.DoFn):  # type: ignore[misc]
+    """(request id, (watermark, messages)) to (model, example); tallies and dead letters on the side."""
+
+    KEPT = ReadModifyWriteStateSpec("kept", BytesCoder())
+    DUE = TimerSpec("due", TimeDomain.WATERMARK)
+
+    def __init__(self, panes: Panes) -> None:
+        self._panes = panes
+
+    def process(
+        self,
+        element: tuple[bytes, tuple[float, Sequence[bytes]]],
+        kept: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(KEPT),
+        due: RuntimeTimer = beam.DoFn.TimerParam(DUE),
+    ) -> Iterator[object]:
+        request_id, (watermark, bodies) = element
+        yield from self._fold(RequestId(request_id), bodies, watermark, kept, due)
+
+    @on_timer(DUE)  # type: ignore[untyped-decorator]
+    def look_again(
+        self,
+        request_id: bytes = beam.DoFn.KeyParam,
+        at: Timestamp = beam.DoFn.TimestampParam,
+        kept: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(KEPT),
+        due: RuntimeTimer = beam.DoFn.TimerParam(DUE),
+    ) -> Iterator[object]:
+        """A session closes, the window has passed, or nothing more can come."""
+        if kept.read():
+            yield from self._fold(RequestId(request_id), (), float(at), kept, due)
+        else:
+            kept.clear()
+
+    def _fold(
+        self,
+        request_id: RequestId,
+        bodies: Iterable[bytes],
+        now: float,
+        kept: ReadModifyWriteRuntimeState,
+        due: RuntimeTimer,
+    ) -> Iterator[object]:
+        folded, keep, look_again_at = self._panes.fold(kept.read(), request_id, bodies, now)
+        kept.write(keep)
+        due.set(_just_after(look_again_at))
+        for example in folded.examples:
+            yield example.delivery.model, example
+        if folded.tally:
+            yield beam.pvalue.TaggedOutput(TALLIES, folded.tally)
+        for unusable in folded.unusable:
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, unusable)
+
+
+def _just_after(at: float) -> Timestamp:
+    """Never before `at`, whatever was rounded: runners count in milliseconds."""
+    return Timestamp(micros=(math.ceil(at * 1000) + 1) * 1000)

@@ -1,0 +1,175 @@
+"""The streaming assembly: the bounded tick's functions, under a runner that never ends.
+
+    messages ─▶ by slate ─▶ Sessions ─▶ fold with what is remembered ─▶ mini-batches ─▶ sums ─▶ number, hold, publish
+                   │                        │            │                                          │
+              dead letters             dead letters   tallies                                 rows, publications
+
+Sessions only decide when messages are handed on together: by slate, when it has been quiet for a gap. Which session an
+event is in, and what it makes, says `omakase.core.folding` by the receipt times in the messages; so how the watermark
+moved is nothing to what is learnt, as long as no message is later than `panes.lateness_s`. A runner drops what is, and
+counts it (`droppedDueToLateness`); it was received within a window that is over by then, and would have ended as
+`after_window`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterProcessingTime, AfterWatermark
+from apache_beam.transforms.window import GlobalWindows, IntervalWindow, Sessions
+from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
+
+from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes, lateness_s
+from dataflow.sequences import PUBLICATIONS, LearnBatches, Release, Summed
+from dataflow.transforms import half_lives_of, priors_of, widths_of
+from omakase.config.schema import Product
+from omakase.core.accounting import UNDECODABLE
+from omakase.core.errors import Corrupt
+from omakase.core.sessions import Example
+from omakase.core.training import summarise
+from omakase.ports.model_store import ModelStore
+from omakase.wire import request_id_of
+
+
+class Outputs(NamedTuple):
+    """What the pipeline gives besides the models: each for a sink of its own.
+
+    rows: of the warehouse's `examples`. tallies: increments, to be added up. dead_letters: `Unusable`.
+    """
+
+    rows: beam.PCollection
+    tallies: beam.PCollection
+    dead_letters: beam.PCollection
+    publications: beam.PCollection
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """A mini-batch is summed when it has `size` examples or is `max_s` old.
+
+    A model's examples are gathered on `spread` keys, so that no worker gets all of them.
+    """
+
+    size: int
+    max_s: float
+    spread: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """The streaming assembly. Units: half_lives in seconds, of the models that forget."""
+
+    panes: Panes
+    half_lives: Mapping[str, float]
+    batching: Batching
+    release: Release
+
+    @classmethod
+    def of(
+        cls,
+        product: Product,
+        open_store: Callable[[], ModelStore],
+        shard: str,
+        spread: int = 1,
+        clock: Callable[[], float] = time.time,
+    ) -> Streaming:
+        """`open_store` and `clock` are called on the workers, so they are pickled; see `Batching` for `spread`."""
+        learning = product.learning
+        interval_s = learning.publish_interval_s
+        return cls(
+            Panes(learning.rules(), product.reward_tables(), widths_of(product)),
+            half_lives_of(product),
+            Batching(learning.batch_size, max(interval_s, 1.0), spread),
+            Release(open_store, priors_of(product), shard, interval_s, clock, learning.max_click_rate_ratio),
+        )
+
+    def build(self, messages: beam.PCollection) -> Outputs:
+        """From bodies of bus messages, each timestamped with its receipt time."""
+        keyed = messages | "by slate" >> beam.ParDo(KeyBySlate()).with_outputs(DEAD_LETTERS, main="keyed")
+        folded = self._sessions(keyed.keyed) | "fold" >> beam.ParDo(FoldPanes(self.panes)).with_outputs(
+            TALLIES, DEAD_LETTERS, main="examples"
+        )
+        learnt = self._sums(folded.examples) | "learn" >> beam.ParDo(LearnBatches(self.release)).with_outputs(
+            PUBLICATIONS, main="rows"
+        )
+        letters = (keyed[DEAD_LETTERS], folded[DEAD_LETTERS]) | "dead letters" >> beam.Flatten()
+        return Outputs(learnt.rows, folded[TALLIES], letters, learnt[PUBLICATIONS])
+
+    def _sessions(self, keyed: beam.PCollection) -> beam.PCollection:
+        """(request id, (watermark, messages)), in the global window, where nothing is late any more."""
+        rules = self.panes.rules
+        return (
+            keyed
+            | "sessions"
+            >> beam.WindowInto(
+                Sessions(rules.gap_s),
+                # A slate whose sessions overlap without end is folded all the same; the timers close what is due.
+                trigger=AfterWatermark(early=AfterProcessingTime(math.ceil(rules.max_s)), late=AfterCount(1)),
+                accumulation_mode=AccumulationMode.DISCARDING,
+                allowed_lateness=lateness_s(rules),
+            ).with_output_types(tuple[bytes, bytes])
+            | "panes" >> beam.GroupByKey()
+            | "watermark" >> beam.ParDo(WithWatermark()).with_output_types(tuple[bytes, tuple[float, list[bytes]]])
+            | "for good" >> beam.WindowInto(GlobalWindows())
+        )
+
+    def _sums(self, examples: beam.PCollection) -> beam.PCollection:
+        """(model, Summed)."""
+        batching = self.batching
+        return (
+            examples
+            | "spread" >> beam.ParDo(Spread(batching.spread)).with_output_types(tuple[tuple[str, int], Any])
+            | "mini-batches" >> beam.GroupIntoBatches(batching.size, batching.max_s, self.release.clock)
+            | "sum" >> beam.ParDo(SumBatch(self.half_lives)).with_output_types(tuple[str, Any])
+        )
+
+
+class KeyBySlate(beam.DoFn):  # type: ignore[misc]
+    """Message to (request id, message); what has none is a dead letter."""
+
+    def process(self, body: bytes) -> Iterator[object]:
+        try:
+            yield bytes(request_id_of(body)), body
+        except Corrupt as error:
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, (body, UNDECODABLE, str(error)))
+
+
+class WithWatermark(beam.DoFn):  # type: ignore[misc]
+    """Notes how far the watermark has come for sure: to the end of the pane's window, unless the pane is early."""
+
+    def process(
+        self,
+        pane: tuple[bytes, Iterable[bytes]],
+        window: IntervalWindow = beam.DoFn.WindowParam,
+        info: PaneInfo = beam.DoFn.PaneInfoParam,
+    ) -> Iterator[tuple[bytes, tuple[float, list[bytes]]]]:
+        request_id, bodies = pane
+        is_early = info.timing == PaneInfoTiming.EARLY
+        yield request_id, (-math.inf if is_early else float(window.end), list(bodies))
+
+
+class Spread(beam.DoFn):  # type: ignore[misc]
+    """(model, example) to ((model, part), example): a slate's examples stay together, so a correction follows."""
+
+    def __init__(self, parts: int) -> None:
+        self._parts = parts
+
+    def process(self, element: tuple[str, Example]) -> Iterator[tuple[tuple[str, int], Example]]:
+        model, example = element
+        yield (model, example.request_id[-1] % self._parts), example
+
+
+class SumBatch(beam.DoFn):  # type: ignore[misc]
+    """((model, part), examples) to (model, Summed)."""
+
+    def __init__(self, half_lives: Mapping[str, float]) -> None:
+        self._half_lives = half_lives
+
+    def process(self, batch: tuple[tuple[str, int], Sequence[Example]]) -> Iterator[tuple[str, Summed]]:
+        (model, _), examples = batch
+        yield model, Summed(summarise(list(examples), self._half_lives.get(model, math.inf)), tuple(examples))
