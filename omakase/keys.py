@@ -4,6 +4,8 @@
     keys:
       1: 8f0c…            # hexadecimal, at least 16 bytes; a number from 0 to 255 names it
     pseudonym_key: 51aa…
+    server_keys:          # optional; see `omakase.server_keys`
+      orders: 5e88…
 
 To rotate the signing key: add a key under a new number everywhere, then point `signing_key` to it everywhere, then
 remove the old one when the last delivery id it signed is older than the reward window. In this order every service
@@ -15,8 +17,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -26,7 +29,8 @@ from omakase.core.errors import InvalidConfig, InvalidInput, Unavailable
 from omakase.core.ids import Keyring
 from omakase.core.suggestion import suggest
 
-_KNOWN = ("signing_key", "keys", "pseudonym_key")
+_REQUIRED = ("signing_key", "keys", "pseudonym_key")
+_KNOWN = (*_REQUIRED, "server_keys")
 _KEY_BYTES = 32
 _KEY_NUMBERS = frozenset(str(number) for number in range(256))
 _log = logging.getLogger(__name__)
@@ -39,7 +43,44 @@ def load_keys(path: Path) -> Keyring:
     of, for that is how orchestrators mount secrets.
     Raises: InvalidConfig naming every fault; no message holds a key.
     """
-    text = read_text(path)
+    root = _root(path, read_text(path))
+    try:
+        return Keyring(
+            {int(number): bytes.fromhex(str(node.plain)) for number, node in root.entries("keys").items()},
+            int(str(root.children["signing_key"].plain)),
+            bytes.fromhex(str(root.children["pseudonym_key"].plain)),
+        )
+    except InvalidInput as error:
+        raise InvalidConfig([f"{path}: {error}"]) from None
+
+
+def load_server_keys(path: Path) -> Mapping[str, bytes]:
+    """The hashes of the server keys, by name. Raises: InvalidConfig, as `load_keys`."""
+    root = _root(path, read_text(path))
+    return {name: bytes.fromhex(str(node.plain)) for name, node in root.entries("server_keys").items()}
+
+
+def replace_keys(path: Path, text: str) -> None:
+    """Write the file anew, readable as before. Guarantees: it is the old or the new one, whatever happens.
+
+    Raises: InvalidConfig if `text` is no file of keys; Unavailable if it cannot be written.
+    """
+    _root(path, text)
+    try:
+        temporary = _temporary(path, text)
+        try:
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot be written: {error.strerror}") from error
+    _sync(path.parent)
+
+
+def _root(path: Path, text: str) -> Node:
+    """What `text` says, without a fault. Raises: InvalidConfig."""
     _check_mode(path)
     try:
         root, found = read(text)
@@ -51,14 +92,7 @@ def load_keys(path: Path) -> Keyring:
     faults += [f"{path}:{fault}" for fault in _faults(root)]
     if faults:
         raise InvalidConfig(faults)
-    try:
-        return Keyring(
-            {int(number): bytes.fromhex(str(node.plain)) for number, node in root.entries("keys").items()},
-            int(str(root.children["signing_key"].plain)),
-            bytes.fromhex(str(root.children["pseudonym_key"].plain)),
-        )
-    except InvalidInput as error:
-        raise InvalidConfig([f"{path}: {error}"]) from None
+    return root
 
 
 def create_keys(path: Path, random: Callable[[int], bytes] = os.urandom) -> Keyring:
@@ -88,20 +122,34 @@ def _text_of(random: Callable[[int], bytes]) -> str:
 
 
 def _publish(path: Path, text: str) -> None:
-    descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    temporary = _temporary(path, text)
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if the file is there
+        _sync(path.parent)
+    finally:
+        os.unlink(temporary)
+
+
+def _temporary(path: Path, text: str) -> str:
+    """A synced file beside `path`, mode 0600. Its caller removes it."""
+    descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, fails if the file is there
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
+    except OSError:
         os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _sync(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _check_mode(path: Path) -> None:
@@ -117,7 +165,7 @@ def _faults(root: Node) -> Iterator[str]:
     for name, node in root.entries().items():
         if name not in _KNOWN:
             yield f"{node.line}: unknown key{suggest(name, _KNOWN)}"
-    for name in _KNOWN:
+    for name in _REQUIRED:
         if name not in root.children:
             yield f"{root.line}: {name}: is missing"
     signing = root.find("signing_key")
@@ -128,6 +176,12 @@ def _faults(root: Node) -> Iterator[str]:
             yield f"{node.line}: keys: a key's name is a number from 0 to 255"
         elif not _is_key(node):
             yield f"{node.line}: keys.{number}: {_KEY_RULE}"
+    section = root.find("server_keys")
+    if section and not isinstance(section.plain, dict | None):
+        yield f"{section.line}: server_keys: must be names, each with a hash"
+    for name, node in root.entries("server_keys").items():
+        if not _is_hash(node):
+            yield f"{node.line}: server_keys.{name}: must be a SHA-256, in quotes: 64 hexadecimal digits"
     pseudonym = root.find("pseudonym_key")
     if pseudonym and not _is_key(pseudonym):
         yield f"{pseudonym.line}: pseudonym_key: {_KEY_RULE}"
@@ -145,3 +199,7 @@ def _is_key(node: Node) -> bool:
         return isinstance(node.plain, str) and len(bytes.fromhex(node.plain)) >= 16
     except ValueError:
         return False
+
+
+def _is_hash(node: Node) -> bool:
+    return isinstance(node.plain, str) and re.fullmatch("[0-9a-fA-F]{64}", node.plain) is not None

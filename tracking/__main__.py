@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,45 +11,40 @@ from pathlib import Path
 import uvloop
 from fastapi import FastAPI
 
-from omakase.adapters import open_clock, open_delivery_store, open_event_bus
+from omakase import adapters
 from omakase.config import load_product
-from omakase.keys import load_keys
 from omakase.serving import process
 from omakase.serving.http import serve
 from omakase.serving.rpc import Health, new_server
 from omakase.settings import TrackingSettings
 from omakase.v1 import tracking_pb2_grpc
-from tracking.api import create_app
-from tracking.events import Reader
-from tracking.intake import Intake
 from tracking.records import TrackingServicer
+from tracking.service import Stores, new_app, new_service
 
 
 async def run(settings: TrackingSettings) -> None:
     product = load_product(Path(settings.config))
-    clock = open_clock(settings.clock)
-    learning = product.learning
-    intake = Intake(
-        open_event_bus(settings.bus),
-        open_delivery_store(settings.deliveries),
-        clock,
-        orphan_wait_s=settings.orphan_wait_s,
-        keep_s=learning.reward_window_s + learning.allowed_lateness_s,
-        sweep_s=settings.sweep_s,
-        max_queued=settings.max_queued_events,
+    stores = Stores(
+        adapters.open_event_bus(settings.bus),
+        adapters.open_delivery_store(settings.deliveries),
+        adapters.open_touches(settings.deliveries),
+        adapters.open_orders(settings.deliveries),
+        adapters.open_credits(settings.deliveries),
+        adapters.open_clock(settings.clock),
     )
+    service = new_service(settings, product, stores)
     if "--drain" in sys.argv:
-        while intake.sweep(give_up=True):
-            pass
+        service.drain()
         return
     health, ready = Health(), asyncio.Event()
     server = new_server(["omakase.v1.Tracking"], health)
-    tracking_pb2_grpc.add_TrackingServicer_to_server(TrackingServicer(intake), server)
+    servicer = TrackingServicer(service.intake, adapters.open_forgotten(settings.deliveries), stores.clock)
+    tracking_pb2_grpc.add_TrackingServicer_to_server(servicer, server)
     server.add_insecure_port(settings.grpc_address)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        intake.start()
+        service.start()
         await server.start()
         await health.set(is_serving=True)
         ready.set()
@@ -58,11 +52,9 @@ async def run(settings: TrackingSettings) -> None:
         ready.clear()
         await health.set(is_serving=False)
         await server.stop(settings.drain_s)
-        await asyncio.to_thread(intake.stop)
+        await asyncio.to_thread(service.stop)
 
-    reader = Reader(load_keys(Path(settings.keys)), product.known_event_types(), learning.reward_window_s, os.urandom)
-    limits = {"max_events": settings.max_events, "max_body_bytes": settings.max_body_bytes}
-    await serve(create_app(intake, reader, clock, **limits, is_ready=ready.is_set, lifespan=lifespan), settings)
+    await serve(new_app(service, settings, product, ready.is_set, lifespan), settings)
 
 
 def main() -> int:

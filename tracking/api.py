@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode
+from collections import Counter as Counts
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
@@ -16,16 +18,21 @@ from omakase import __version__
 from omakase.core.events import Event
 from omakase.ports.clock import Clock
 from omakase.serving.http import inline_schema, install, problem
+from tracking.door import OPEN, Door
 from tracking.events import EventsIn, EventsOut, Reader, Rejected, Rejection
 from tracking.intake import Intake
 
 ACCEPTED = Counter("omakase_events_accepted", "Events answered with 202 and stored", ["type"])
 REJECTED = Counter("omakase_events_rejected", "Events refused at the door", ["reason"])
 
+# How many events are read before others have their turn, and how many commas and opening brackets an event has at most.
+_TURN = 100
+_MAX_PARTS = 20
 _GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inline_schema(EventsIn)}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or not an object with a list of events"},
+    401: {"description": "a server key that is not ours"},
     413: {"description": "the body is too large"},
     422: {"description": "too many events in one body, or a pixel's event that cannot be accepted"},
     503: {"description": "the events could not be stored; send them again after Retry-After"},
@@ -41,6 +48,7 @@ def create_app(
     max_body_bytes: int,
     is_ready: Callable[[], bool],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    door: Door = OPEN,
 ) -> FastAPI:
     """The HTTP side of tracking."""
     app = FastAPI(title="Omakase tracking", version=__version__, lifespan=lifespan)
@@ -49,8 +57,8 @@ def create_app(
     async def accept(events: list[Event]) -> None:
         if events:
             await intake.accept(events)
-        for event in events:
-            ACCEPTED.labels(event.type).inc()
+        for kind, count in Counts(event.type for event in events).items():
+            ACCEPTED.labels(kind).inc(count)
 
     @app.post("/v1/events", status_code=202, response_model=EventsOut, openapi_extra=_BODY, responses=_PROBLEMS)
     async def post_events(request: Request) -> Response:
@@ -58,13 +66,16 @@ def create_app(
 
         Any content type will do, so that `navigator.sendBeacon` works. Events may come before their delivery is known.
         """
-        events, rejected = _read(reader, _events(await request.body(), max_events), clock.now())
-        await accept(events)
+        caller = door.caller(request)
+        sent = _events(await request.body(), max_events)
+        events, rejected = await _read(reader, sent, clock.now(), by_server=caller.by_server)
+        await accept(door.judge(events, caller))
         answer = EventsOut(accepted=len(events), rejected=rejected).model_dump_json()
         return Response(answer, HTTPStatus.ACCEPTED, media_type="application/json")
 
     @app.get("/v1/pixel.gif", response_class=Response, responses={**_PROBLEMS, 200: {"content": {"image/gif": {}}}})
     async def get_pixel(
+        request: Request,
         d: Annotated[str, Query(description="delivery_id")],
         t: Annotated[str, Query(description="type")] = "impression",
     ) -> Response:
@@ -74,17 +85,21 @@ def create_app(
         except Rejected as fault:
             REJECTED.labels(fault.reason).inc()
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{fault.reason}: {fault.detail}")
-        await accept([event])
+        await accept(door.judge([event], door.caller(request)))
         return Response(_GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
 
     return app
 
 
-def _read(reader: Reader, sent: list[object], now: float) -> tuple[list[Event], list[Rejection]]:
+async def _read(
+    reader: Reader, sent: list[object], now: float, *, by_server: bool
+) -> tuple[list[Event], list[Rejection]]:
     events, rejected = [], []
     for index, raw in enumerate(sent):
+        if index % _TURN == _TURN - 1:
+            await asyncio.sleep(0)  # other requests wait on this loop
         try:
-            events.append(reader.read(raw, now))
+            events.append(reader.read(raw, now, by_server=by_server))
         except Rejected as fault:
             REJECTED.labels(fault.reason).inc()
             rejected.append(Rejection(index=index, reason=fault.reason, detail=fault.detail))
@@ -92,6 +107,13 @@ def _read(reader: Reader, sent: list[object], now: float) -> tuple[list[Event], 
 
 
 def _events(body: bytes, max_events: int) -> list[object]:
+    # Counted before it is parsed, which holds the loop: a megabyte of brackets makes half a million objects.
+    parts = sum(map(body.count, b",[{"))
+    if parts > _MAX_PARTS * max_events:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST,
+            f"{parts} commas and opening brackets in one body, more than {max_events} events have: send less at a time",
+        )
     try:
         sent = from_json(body, allow_inf_nan=False)
     except ValueError as error:

@@ -1,7 +1,8 @@
 """The one writer of tracking: what came in together is stored together.
 
-Requests put their work in a queue; a single thread takes all that is there, stores it with a handful of transactions
-and only then lets the requests answer. So a 202 always follows the write, and the cost of a commit is shared.
+Requests put their work in a bounded queue; a single thread takes all that is there, stores it with a handful of
+transactions and only then lets the requests answer. So a 202 always follows the write, and the cost of a commit is
+shared.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
+from typing import TypeAlias
 
 from omakase.core.errors import Corrupt, OmakaseError, Overloaded, Unavailable
 from omakase.core.events import Event
@@ -21,25 +22,19 @@ from omakase.core.slates import Slate
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_store import DeliveryStore, Parked, StoredSlate
 from omakase.ports.event_bus import EventBus, Message
-from omakase.wire import decode_event, decode_slate
-from tracking.join import event_message, join, parked, slate_message
+from omakase.wire import RecordedSlate, bus_body_of_unread_event, decode_event
+from tracking.jobs import Job
+from tracking.join import event_message, parked, slate_message
 
 log = logging.getLogger(__name__)
 
 _ROUND = 5_000
 
+Sight: TypeAlias = Callable[[list[Event], Mapping[RequestId, RecordedSlate | None]], list[Event]]
 
-@dataclass(slots=True)
-class _Job:
-    """What one request wants stored. Slates come with the bytes they were spooled as."""
 
-    events: Sequence[Event] = ()
-    slates: Sequence[tuple[Slate, bytes]] = ()
-    done: Future[None] = field(default_factory=Future)
-
-    @property
-    def size(self) -> int:
-        return len(self.events) + len(self.slates)
+def _overlook(events: list[Event], _: Mapping[RequestId, RecordedSlate | None]) -> list[Event]:
+    return events
 
 
 class Intake:
@@ -48,6 +43,11 @@ class Intake:
     A slate goes to the bus before its record can be found, so no event overtakes it. An event without a record is
     parked; a sweep joins it when the record has come, or gives it up after `orphan_wait_s`. Every step is idempotent:
     whoever gets no answer repeats the whole call.
+
+    `see` looks at events that have met their slate before they are published, and may mark them.
+
+    Guarantees: no call waits longer than `store_timeout_s`; no more than `max_queued` events and slates and
+    `max_queued_bytes` wait in memory. What is refused for either reason was not promised to anybody.
     """
 
     def __init__(
@@ -60,6 +60,9 @@ class Intake:
         keep_s: float,
         sweep_s: float,
         max_queued: int,
+        max_queued_bytes: int,
+        store_timeout_s: float,
+        see: Sight = _overlook,
     ) -> None:
         self._bus = bus
         self._store = store
@@ -68,9 +71,13 @@ class Intake:
         self._keep_s = keep_s
         self._sweep_s = sweep_s
         self._max_queued = max_queued
+        self._max_queued_bytes = max_queued_bytes
+        self._store_timeout_s = store_timeout_s
+        self._see = see
         self._queued = 0
+        self._queued_bytes = 0
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -83,11 +90,17 @@ class Intake:
 
     async def accept(self, events: Sequence[Event]) -> None:
         """Store events; they are safe when this returns. Raises: Overloaded, Unavailable."""
-        await asyncio.wrap_future(self._submit(_Job(events=events)))
+        await self._stored(Job(events=events))
 
-    async def record(self, slates: Sequence[tuple[Slate, bytes]]) -> None:
-        """Store slates; they are safe when this returns. Raises: Overloaded, Unavailable."""
-        await asyncio.wrap_future(self._submit(_Job(slates=slates)))
+    async def record(self, slates: Sequence[tuple[Slate, bytes]], exclusions: Sequence[Message] = ()) -> None:
+        """Store slates, each with the bytes it was spooled as; they are safe when this returns.
+
+        `exclusions` follow them on the bus. Raises: Overloaded, Unavailable.
+        """
+        now = self._clock.now()
+        records = [StoredSlate(slate.request_id, slate.served_at, encoded) for slate, encoded in slates]
+        messages = [slate_message(*slate, now) for slate in slates]
+        await self._stored(Job(records=records, messages=[*messages, *exclusions]))
 
     def sweep(self, *, give_up: bool = False) -> int:
         """Publish parked events whose record has come, and those that have waited too long (`give_up`: all).
@@ -99,41 +112,57 @@ class Intake:
         if not waiting:
             return 0
         events, unreadable = _decode(waiting)
-        joined, orphans = join(events, self._find(events))
-        self._bus.publish([*(event_message(event) for event in (*joined, *orphans)), *unreadable])
+        slates = self._find(events)
+        joined = [event_message(event, slates.get(event.request_id)) for event in self._see(events, slates)]
+        self._bus.publish([*joined, *unreadable])
         self._store.release([entry.receipt_id for entry in waiting])
+        orphans = sum(event.request_id not in slates for event in events)
         if orphans:
-            log.warning("%d events were given up: their delivery records never came", len(orphans))
+            log.warning("%d events were given up: their delivery records never came", orphans)
         return len(waiting)
 
-    def _submit(self, job: _Job) -> Future[None]:
+    async def _stored(self, job: Job) -> None:
         with self._lock:
-            if self._queued + job.size > self._max_queued:
+            if self._queued + job.size > self._max_queued or self._queued_bytes + job.bytes > self._max_queued_bytes:
                 raise Overloaded(f"{self._queued} events wait to be stored", retry_after_s=1.0)
             self._queued += job.size
+            self._queued_bytes += job.bytes
         self._jobs.put(job)
-        return job.done
+        try:
+            async with asyncio.timeout(self._store_timeout_s):
+                await asyncio.wrap_future(job.done)
+        except TimeoutError:
+            job.is_given_up = True
+            raise Unavailable(f"not stored within {self._store_timeout_s:g} s: send it again") from None
 
     def _run(self) -> None:
-        expire_at = 0.0
+        sweep_at = expire_at = 0.0
         while True:
             jobs, stopping = self._take()
             if jobs:
                 self._settle(jobs)
-            try:
-                self.sweep()
-                if self._clock.now() >= expire_at and not self._store.expire(self._clock.now() - self._keep_s):
-                    expire_at = self._clock.now() + 60.0
-            except OmakaseError as error:
-                log.warning("sweeping parked events waits: %s", error)
-            except Exception:  # the thread must outlive it: without it every request would wait for ever
-                log.exception("sweeping failed")
+            if stopping or time.monotonic() >= sweep_at:
+                expire_at = self._tidy(expire_at)
+                sweep_at = time.monotonic() + self._sweep_s
             if stopping:
                 return
 
-    def _take(self) -> tuple[list[_Job], bool]:
+    def _tidy(self, expire_at: float) -> float:
+        """Sweep, and forget old records from `expire_at` on. Returns when to forget the next."""
+        try:
+            self.sweep()
+            now = self._clock.now()
+            if now >= expire_at and not self._store.expire(now - self._keep_s):
+                return now + 60.0
+        except OmakaseError as error:
+            log.warning("sweeping parked events waits: %s", error)
+        except Exception:  # the thread must outlive it: without it every request would wait for ever
+            log.exception("sweeping failed")
+        return expire_at
+
+    def _take(self) -> tuple[list[Job], bool]:
         """All jobs that are there, up to a round's worth; waits for the first at most until the next sweep."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         size = 0
         try:
             job = self._jobs.get(timeout=self._sweep_s)
@@ -147,39 +176,57 @@ class Intake:
             return jobs, False
         return jobs, True
 
-    def _settle(self, jobs: list[_Job]) -> None:
-        failure: Exception | None = None
-        try:
-            self._store_slates([entry for job in jobs for entry in job.slates])
-            self._store_events([event for job in jobs for event in job.events])
-        except OmakaseError as error:
-            failure = error
-        except Exception as error:  # the thread must outlive a fault of an adapter; the callers get it as a 503
-            log.exception("storing failed")
-            failure = Unavailable(str(error))
+    def _settle(self, jobs: Sequence[Job]) -> None:
+        """Store a round of jobs and let each answer."""
+        wanted = [job for job in jobs if not job.is_given_up]
+        failure = self._try(wanted)
+        if failure is None or isinstance(failure, Unavailable) or len(wanted) == 1:
+            outcomes = [(job, failure) for job in wanted]
+        else:  # some job's own fault, which must not fail the others
+            outcomes = [(job, self._try([job])) for job in wanted]
         with self._lock:
             self._queued -= sum(job.size for job in jobs)
-        for job in jobs:
-            _resolve(job.done, failure)
+            self._queued_bytes -= sum(job.bytes for job in jobs)
+        for job, outcome in outcomes:
+            job.answer(outcome)
 
-    def _store_slates(self, slates: Sequence[tuple[Slate, bytes]]) -> None:
-        if not slates:
-            return
-        now = self._clock.now()
-        self._bus.publish([slate_message(slate, now) for slate, _ in slates])
-        self._store.put([StoredSlate(slate.request_id, slate.served_at, body) for slate, body in slates])
+    def _try(self, jobs: Sequence[Job]) -> Exception | None:
+        """Store jobs, all or none or, for a failure on the way, some: whoever is told of it repeats the call."""
+        try:
+            self._store_slates(jobs)
+            self._store_events([event for job in jobs for event in job.events])
+        except OmakaseError as error:
+            return error
+        except Exception as error:  # the thread must outlive a fault of an adapter
+            log.exception("storing failed")
+            return error
+        return None
+
+    def _store_slates(self, jobs: Sequence[Job]) -> None:
+        if any(job.records for job in jobs):
+            self._bus.publish([message for job in jobs for message in job.messages])
+            self._store.put([record for job in jobs for record in job.records])
 
     def _store_events(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        joined, unknown = join(events, self._find(events))
-        self._bus.publish([event_message(event) for event in joined])
-        if unknown:
-            self._store.park([parked(event) for event in unknown])
+        slates = self._find(events)
+        known = self._see([event for event in events if event.request_id in slates], slates)
+        if known:
+            self._bus.publish([event_message(event, slates[event.request_id]) for event in known])
+        if len(known) < len(events):
+            self._store.park([parked(event) for event in events if event.request_id not in slates])
 
-    def _find(self, events: Sequence[Event]) -> dict[RequestId, Slate]:
-        found = self._store.find({event.request_id for event in events})
-        return {request_id: decode_slate(body) for request_id, body in found.items()}
+    def _find(self, events: Sequence[Event]) -> Mapping[RequestId, RecordedSlate | None]:
+        """The slates that are known; None for one whose record cannot be read, so that its events end as orphans."""
+        slates: dict[RequestId, RecordedSlate | None] = {}
+        for request_id, body in self._store.find({event.request_id for event in events}).items():
+            try:
+                slates[request_id] = RecordedSlate(body)
+            except Corrupt as error:
+                log.error("a delivery record cannot be read, its events are given up: %s", error)
+                slates[request_id] = None
+        return slates
 
 
 def _decode(waiting: Sequence[Parked]) -> tuple[list[Event], list[Message]]:
@@ -190,14 +237,5 @@ def _decode(waiting: Sequence[Parked]) -> tuple[list[Event], list[Message]]:
             events.append(decode_event(entry.body))
         except Corrupt as error:
             log.error("a parked event cannot be read: %s", error)
-            unreadable.append(Message(entry.receipt_id, entry.received_at, entry.body))
+            unreadable.append(Message(entry.receipt_id, entry.received_at, bus_body_of_unread_event(entry.body)))
     return events, unreadable
-
-
-def _resolve(done: Future[None], failure: Exception | None) -> None:
-    if not done.set_running_or_notify_cancel():
-        return
-    if failure is None:
-        done.set_result(None)
-    else:
-        done.set_exception(failure)

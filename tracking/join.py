@@ -1,45 +1,28 @@
-"""An event and the delivery it names, made into messages for the bus."""
+"""Slates, and events with the delivery they name, made into messages for the bus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-
-from omakase.core.errors import InvalidInput
-from omakase.core.events import Event, Joined
-from omakase.core.ids import RequestId
+from omakase.core.events import Event
 from omakase.core.slates import Slate
 from omakase.ports.delivery_store import Parked
 from omakase.ports.event_bus import Message
-from omakase.wire import bus_body, encode_event
+from omakase.wire import RecordedSlate, bus_body, bus_body_of_event, bus_body_of_slate, encode_event
 
 
-def slate_message(slate: Slate, now: float) -> Message:
+def slate_message(slate: Slate, encoded: bytes, now: float) -> Message:
     """A slate's own record, named by its request id."""
-    return Message(slate.request_id, now, bus_body(slate), "deliveries", len(slate.deliveries))
+    return Message(slate.request_id, now, bus_body_of_slate(encoded), "deliveries", len(slate.deliveries))
 
 
-def event_message(event: Event) -> Message:
-    """An event, joined or given up, named by its receipt."""
-    return Message(event.receipt_id, event.received_at, bus_body(event), "events")
+def event_message(event: Event, slate: RecordedSlate | None) -> Message:
+    """An event and its delivery, named by its receipt.
 
-
-def join(events: Iterable[Event], slates: Mapping[RequestId, Slate]) -> tuple[list[Event], list[Event]]:
-    """Give each event its delivery: (joined, those whose slate is not known yet).
-
-    An event whose position its slate does not have is joined to nothing; the trainer counts it as an orphan.
+    Without a slate, or with one that does not have the event's position, it is joined to nothing; the trainer counts
+    it as an orphan.
     """
-    joined, unknown = [], []
-    for event in events:
-        slate = slates.get(event.request_id)
-        if slate is None:
-            unknown.append(event)
-            continue
-        try:
-            joined.append(replace(event, delivery=Joined.of(slate, event.position)))
-        except InvalidInput:
-            joined.append(event)
-    return joined, unknown
+    joined = slate.joined(event.position) if slate is not None else None
+    body = bus_body(event) if joined is None else bus_body_of_event(event, joined)
+    return Message(event.receipt_id, event.received_at, body)
 
 
 def parked(event: Event) -> Parked:

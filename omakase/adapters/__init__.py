@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from omakase.ports.catalogue_store import CatalogueStore
     from omakase.ports.clock import Clock
     from omakase.ports.context_store import ContextStore
+    from omakase.ports.dead_letters import DeadLetters
     from omakase.ports.delivery_log import DeliveryLog
     from omakase.ports.delivery_store import DeliveryStore
     from omakase.ports.event_bus import EventBus, EventLog
+    from omakase.ports.forgotten import Forgotten
     from omakase.ports.model_store import ModelStore
+    from omakase.ports.orders import Credits, Orders
     from omakase.ports.pending_batches import PendingBatches
+    from omakase.ports.touches import Touches
     from omakase.ports.training_state import TrainingState
     from omakase.ports.warehouse import Warehouse
 
@@ -40,12 +44,17 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("event log", "sqlite"): Adapter(f"{_LOCAL}.event_log:SqliteEventLog"),
     ("model store", "file"): Adapter(f"{_LOCAL}.model_store:FileModelStore"),
     ("delivery store", "sqlite"): Adapter(f"{_LOCAL}.delivery_store:SqliteDeliveryStore"),
+    ("touches", "sqlite"): Adapter(f"{_LOCAL}.touch_store:SqliteTouches"),
+    ("orders", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteOrders"),
+    ("credits", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteCredits"),
     ("context store", "sqlite"): Adapter(f"{_LOCAL}.context_store:SqliteContextStore"),
     ("catalogue store", "sqlite"): Adapter(f"{_LOCAL}.catalogue_store:SqliteCatalogueStore"),
     ("delivery log", "spool"): Adapter(f"{_LOCAL}.spool:Spool"),
     ("spool reader", "spool"): Adapter(f"{_LOCAL}.spool_reader:SpoolReader"),
     ("training state", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("pending batches", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
+    ("forgotten", "sqlite"): Adapter(f"{_LOCAL}.forgotten:SqliteForgotten"),
+    ("dead letters", "sqlite"): Adapter(f"{_LOCAL}.dead_letters:SqliteDeadLetters"),
     ("warehouse", "duckdb"): Adapter(f"{_LOCAL}.warehouse:FileWarehouse"),
 }
 
@@ -78,6 +87,24 @@ def open_delivery_store(uri: str) -> DeliveryStore:
     """`sqlite:/path.db[?durability=os|disk]`."""
     store: DeliveryStore = _open("delivery store", uri)
     return store
+
+
+def open_touches(uri: str) -> Touches:
+    """`sqlite:/path.db[?durability=os|disk]`; it may be the delivery store's, as may those of orders and credits."""
+    touches: Touches = _open("touches", uri)
+    return touches
+
+
+def open_orders(uri: str) -> Orders:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    orders: Orders = _open("orders", uri)
+    return orders
+
+
+def open_credits(uri: str) -> Credits:
+    """`sqlite:/path.db[?durability=os|disk]`."""
+    credits: Credits = _open("credits", uri)
+    return credits
 
 
 def open_context_store(uri: str) -> ContextStore:
@@ -114,6 +141,18 @@ def open_pending_batches(uri: str) -> PendingBatches:
     """`sqlite:/path.db[?durability=os|disk]`, the same as the training state's: one transaction fills both."""
     batches: PendingBatches = _open("pending batches", uri)
     return batches
+
+
+def open_dead_letters(uri: str) -> DeadLetters:
+    """`sqlite:/path.db[?durability=os|disk]`, the same as the training state's: a tick changes both."""
+    letters: DeadLetters = _open("dead letters", uri)
+    return letters
+
+
+def open_forgotten(uri: str) -> Forgotten:
+    """`sqlite:/path.db[?durability=os|disk]`, the same as the delivery store's: they expire together."""
+    forgotten: Forgotten = _open("forgotten", uri)
+    return forgotten
 
 
 def open_warehouse(uri: str) -> Warehouse:

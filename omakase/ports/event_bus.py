@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,8 +55,18 @@ class EventLog(Protocol):
     def totals(self) -> Mapping[str, int]:
         """Units ever published per kind, trimmed ones included. Raises: Unavailable."""
 
-    def acknowledge(self, consumer: str, offset: int) -> None:
-        """Promise that `consumer` never reads at or below `offset` again. Idempotent; never moves back."""
+    def acknowledge(self, consumer: str, offset: int) -> int:
+        """Promise that `consumer` never reads at or below `offset` again. Idempotent; never moves back.
+
+        Returns how far it has promised altogether: a consumer that lost its own cursor asks with 0.
+        """
 
     def trim(self) -> int:
         """Drop what every known consumer has acknowledged, except the newest message. Returns how many were dropped."""
+
+    def rewrite(self, mentioning: Sequence[bytes], change: Callable[[bytes], bytes]) -> int:
+        """Replace every body that holds one of these texts by what `change` makes of it. Returns how many changed.
+
+        Guarantees: idempotent if `change` is; of what a body was nothing is left where bodies are stored. Works while
+        others read and publish. Raises: Unavailable; then call again. Cost: reads every body.
+        """

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from omakase.core.accounting import Side, Tally
 from omakase.core.ids import RequestId
+from omakase.ports.dead_letters import DeadLetter
 from omakase.ports.model_store import ModelKey
 from omakase.ports.pending_batches import Batch
 
@@ -30,26 +32,30 @@ class Progress:
     of each model's last batch.
 
     Units: closed_before in Unix seconds: slates issued at or before it were given up, and their states dropped.
+    watermark in Unix seconds: the latest time as of which a tick has closed sessions; never falls.
     """
 
     number: int = 0
     cursor: int = 0
     closed_before: float = -math.inf
     sequences: Mapping[ModelKey, int] = field(default_factory=dict)
+    watermark: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Everything that one tick changes; `progress.number` follows that of the last tick, as do the batches' sequences.
 
-    `unreadable` are messages that were set aside, each with the reason.
+    `dead` are messages that were set aside. `replays` are the keys of those read that stand for no units: where one is
+    a letter published again, the letter goes.
     """
 
     progress: Progress
     states: Mapping[RequestId, StoredState | None]
     tally: Tally = field(default_factory=Counter)
     batches: Sequence[Batch] = ()
-    unreadable: Sequence[tuple[bytes, str]] = ()
+    dead: Sequence[DeadLetter] = ()
+    replays: Sequence[bytes] = ()
 
 
 class TrainingState(Protocol):
@@ -59,6 +65,13 @@ class TrainingState(Protocol):
         """A name made with this memory: if it is lost, its successor counts its batches under another name.
 
         Raises: Unavailable.
+        """
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep every other trainer from ticking while the context is open: waits until none does.
+
+        Two that ticked at once would write each other's examples over, though only one can commit.
+        Guarantees: the holder's death frees it. Raises: Unavailable.
         """
 
     def progress(self) -> Progress:

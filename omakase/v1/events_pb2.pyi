@@ -76,7 +76,7 @@ class Delivery(_message.Message):
     def __init__(self, position: _Optional[int] = ..., item_id: _Optional[str] = ..., delivery_id: _Optional[str] = ..., score: _Optional[float] = ..., predicted_click: _Optional[float] = ..., expected_value: _Optional[float] = ..., propensity: _Optional[float] = ..., item_factor: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, _values_pb2.Value]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("receipt_id", "request_id", "position", "type", "value", "event_id", "received_at", "occurred_at", "delivery", "unwanted")
+    __slots__ = ("receipt_id", "request_id", "position", "type", "value", "event_id", "received_at", "occurred_at", "delivery", "unwanted", "by_server")
     RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Event(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     UNWANTED_FIELD_NUMBER: _ClassVar[int]
+    BY_SERVER_FIELD_NUMBER: _ClassVar[int]
     receipt_id: bytes
     request_id: bytes
     position: int
@@ -97,7 +98,8 @@ class Event(_message.Message):
     occurred_at: float
     delivery: Joined
     unwanted: str
-    def __init__(self, receipt_id: _Optional[bytes] = ..., request_id: _Optional[bytes] = ..., position: _Optional[int] = ..., type: _Optional[str] = ..., value: _Optional[float] = ..., event_id: _Optional[str] = ..., received_at: _Optional[float] = ..., occurred_at: _Optional[float] = ..., delivery: _Optional[_Union[Joined, _Mapping]] = ..., unwanted: _Optional[str] = ...) -> None: ...
+    by_server: bool
+    def __init__(self, receipt_id: _Optional[bytes] = ..., request_id: _Optional[bytes] = ..., position: _Optional[int] = ..., type: _Optional[str] = ..., value: _Optional[float] = ..., event_id: _Optional[str] = ..., received_at: _Optional[float] = ..., occurred_at: _Optional[float] = ..., delivery: _Optional[_Union[Joined, _Mapping]] = ..., unwanted: _Optional[str] = ..., by_server: _Optional[bool] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("served_at", "placement", "variant", "policy", "model", "unit", "item_id", "context_factor", "item_factor", "predicted_click")

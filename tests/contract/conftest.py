@@ -26,11 +26,16 @@ SQLITE: dict[str, Maker] = {
 }
 EVENT_LOGS = SQLITE
 DELIVERY_STORES = SQLITE
+TOUCHES = SQLITE
+ORDERS = SQLITE
+CREDITS = SQLITE
 CONTEXT_STORES = SQLITE
 CATALOGUE_STORES = SQLITE
 MODEL_STORES: dict[str, Maker] = {"file": lambda directory: f"file:{directory}/models"}
 DELIVERY_LOGS: dict[str, Maker] = {"spool": lambda directory: f"spool:{directory}/spool"}
 TRAINING_STATES = SQLITE
+DEAD_LETTERS = SQLITE
+FORGOTTEN = SQLITE
 WAREHOUSES: dict[str, Maker] = {"duckdb": lambda directory: f"duckdb:{directory}/warehouse"}
 
 
@@ -64,10 +69,15 @@ def storages(makers: dict[str, Maker], opener: Callable[[str], Any]) -> Any:
 clocks = storages(CLOCKS, adapters.open_clock)
 event_logs = storages(EVENT_LOGS, adapters.open_event_log)
 delivery_stores = storages(DELIVERY_STORES, adapters.open_delivery_store)
+touches_stores = storages(TOUCHES, adapters.open_touches)
+orders_stores = storages(ORDERS, adapters.open_orders)
+credits_stores = storages(CREDITS, adapters.open_credits)
 context_stores = storages(CONTEXT_STORES, adapters.open_context_store)
 catalogue_stores = storages(CATALOGUE_STORES, adapters.open_catalogue_store)
 model_stores = storages(MODEL_STORES, adapters.open_model_store)
 delivery_logs = storages(DELIVERY_LOGS, adapters.open_delivery_log)
+dead_letters = storages(DEAD_LETTERS, adapters.open_dead_letters)
+forgotten_people = storages(FORGOTTEN, adapters.open_forgotten)
 training_states = storages(TRAINING_STATES, adapters.open_training_state)
 warehouses = storages(WAREHOUSES, adapters.open_warehouse)
 

@@ -82,6 +82,14 @@ def test_takes_the_same_key_once_and_leaves_no_gap(log):
     assert log.last_offset() == 4
 
 
+def test_keeps_the_order_of_a_long_publication_and_takes_its_repetitions_once(log):
+    log.publish([message(7), message(130)])
+    log.publish([message(n) for n in range(137)] + [message(n, b"again") for n in range(20, 90)])
+    read = [logged.message for logged in log.read(0, 1000)]
+    assert read == [message(n) for n in (7, 130, *(n for n in range(137) if n not in (7, 130)))]
+    assert log.totals()["events"] == log.last_offset() == 137
+
+
 def test_publishes_all_or_none(log):
     with pytest.raises(InvalidInput, match="key"):
         log.publish([message(1), Message(b"short", 1.0, b""), message(2)])
@@ -121,6 +129,14 @@ def test_an_acknowledgement_never_moves_back(log):
     log.acknowledge("trainer", 7)
     log.acknowledge("trainer", 2)
     assert log.trim() == 7
+
+
+def test_tells_a_consumer_how_far_it_has_acknowledged(log):
+    log.publish([message(n) for n in range(10)])
+    assert log.acknowledge("trainer", 0) == 0
+    assert log.acknowledge("trainer", 7) == 7
+    assert log.acknowledge("loader", 2) == 2
+    assert log.acknowledge("trainer", 0) == 7
 
 
 def test_never_drops_the_newest_so_that_no_offset_is_given_twice(event_logs):

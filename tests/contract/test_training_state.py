@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, REDELIVERED, SERVED
+from omakase.core.calibration import UNCALIBRATED, Calibration
 from omakase.core.errors import Conflict, OmakaseError
+from omakase.ports.dead_letters import DeadLetter
 from omakase.ports.pending_batches import Batch
 from omakase.ports.training_state import Progress, StoredState, Tick
 
@@ -29,6 +31,11 @@ while True:
 
 def slate(n: int) -> bytes:
     return n.to_bytes(16, "big")
+
+
+def letter(n: int, **changes) -> DeadLetter:
+    fields = {"kind": EVENTS, "units": 1, "received_at": 100.0, "body": b"\xff", "reason": "undecodable"}
+    return DeadLetter(**{"key": slate(n), "detail": "why", **fields, **changes})
 
 
 def kept(due_at: float, body: bytes = b"state", open_events: int = 1, open_deliveries: int = 2) -> StoredState:
@@ -80,7 +87,7 @@ def test_a_tick_whose_number_does_not_follow_changes_nothing(state, number):
                 states={slate(1): None, slate(2): kept(1.0)},
                 tally=Counter({(EVENTS, RECEIVED): 1}),
                 batches=[Batch("clicks/abc", b"sums", (), 1, 1)],
-                unreadable=[(b"body", "why")],
+                dead=[letter(1)],
             )
         )
     assert (state.progress(), state.account(), state.pending()) == before
@@ -160,6 +167,12 @@ def test_settling_takes_a_model_s_batches_up_to_a_sequence_and_again_is_no_error
     assert [(batch.key, batch.last) for batch in state.pending()] == [("a", 3), ("b", 1), ("b", 2), ("b", 3)]
 
 
+def test_keeps_what_was_predicted_of_a_batch(state):
+    told = Batch("a", b"sums", (), 1, 1, Calibration(7, 0.7, 2, 99.5))
+    state.commit(tick(1, batches=[told, Batch("b", b"sums", (), 1, 1)]))
+    assert state.pending() == [told, Batch("b", b"sums", (), 1, 1, UNCALIBRATED)]
+
+
 def test_merged_batches_are_one_that_spans_their_sequences(state):
     for number in (1, 2, 3):
         state.commit(tick(number, batches=[Batch("a", b"sums", (float(number),), number, number)]))
@@ -180,16 +193,17 @@ def test_only_what_is_all_there_can_be_merged(state, first, last):
     assert state.pending() == before
 
 
-def test_counts_add_up_and_what_could_not_be_read_ended_as_rejected(state):
+def test_counts_add_up_and_dead_letters_ended_as_rejected(state):
     state.commit(tick(1, tally=Counter({(EVENTS, RECEIVED): 3, (EVENTS, "used"): 2, (DELIVERIES, SERVED): 3})))
     state.commit(
         tick(
             2,
             tally=Counter({(EVENTS, RECEIVED): 1, (EVENTS, "used"): -1, (EVENTS, REDELIVERED): 1}),
-            unreadable=[(b"\xff", "nonsense")],
+            dead=[letter(1), letter(2, kind=DELIVERIES, units=3)],
         )
     )
-    _, events = state.account()
+    deliveries, events = state.account()
+    assert (deliveries.total, deliveries.ends) == (6, {"rejected": 3})
     assert (events.total, events.ends) == (6, {"used": 1, REDELIVERED: 1, "rejected": 1})
 
 

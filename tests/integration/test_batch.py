@@ -28,9 +28,10 @@ from omakase.core.events import Event
 from omakase.core.slates import Slate
 from omakase.ports.event_bus import Message
 from omakase.ports.model_store import ABSENT, ModelKey
+from omakase.wire import RecordedSlate, encode_slate
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
-from tracking.join import event_message, join, slate_message
+from tracking.join import event_message, slate_message
 
 HOUR = hour_of(START) + 3600
 POPULARITY = ModelKey("_popularity/home")
@@ -52,13 +53,13 @@ class Desk:
         self._numbers = itertools.count()
 
     def serve(self, *slates: Slate) -> None:
-        self.bus.publish([slate_message(slate, slate.served_at) for slate in slates])
+        self.bus.publish([slate_message(slate, encode_slate(slate), slate.served_at) for slate in slates])
 
     def happen(self, slate: Slate, position: int, kind: str, at: float, **fields: Any) -> Event:
         """An accepted event, joined as tracking does."""
         receipt = next(self._numbers).to_bytes(8, "big") + os.urandom(8)
         event = Event(receipt, slate.request_id, position, kind, at, **fields)
-        self.bus.publish([event_message(one) for one in join([event], {slate.request_id: slate})[0]])
+        self.bus.publish([event_message(event, RecordedSlate(encode_slate(slate)))])
         return event
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
@@ -85,6 +86,14 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
+def worth(event: Event, happened: Sequence[Event]) -> float:
+    """What an event is worth in money, its return taken off."""
+    if event.value is None or event.type == "return":
+        return 0.0
+    backs = [e for e in happened if event.type == "conversion" and e.type == "return" and e.event_id == event.event_id]
+    return event.value - sum(event.value if back.value is None else back.value for back in backs)
+
+
 def brute_force(slates: Sequence[Slate], events: Sequence[Event]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The same report, counted one by one, by the rule by which the trainer counts."""
     seen: defaultdict[tuple[bytes, int], list[Event]] = defaultdict(list)
@@ -98,15 +107,18 @@ def brute_force(slates: Sequence[Slate], events: Sequence[Event]) -> dict[tuple[
             )
         if not is_repeated:
             known.append(event)
+    unwanted = {(event.request_id, event.position) for event in events if event.unwanted}
     counted: defaultdict[tuple[Any, ...], list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
     for slate in slates:
         for delivery in slate.deliveries:
             happened = seen.get((slate.request_id, delivery.position), [])
             line = counted[hour_of(slate.served_at), slate.variant, delivery.item_id]
             line[0] += 1
+            if (slate.request_id, delivery.position) in unwanted:
+                continue
             line[1] += bool(happened)
             line[2] += any(event.type == "click" for event in happened)
-            line[3] += sum(event.value or 0.0 for event in happened)
+            line[3] += sum(worth(event, happened) for event in happened)
     return {key: tuple(line) for key, line in counted.items()}
 
 
@@ -208,11 +220,13 @@ def test_the_hourly_report_is_what_counting_one_by_one_gives(desk, seed):
         slate = replace(new_slate(served_at), variant=random.choice(["control", "learnt"]))
         slates.append(slate)
         for _ in range(random.randrange(8)):
-            kind = random.choice(["impression", "impression", "click", "conversion", "like"])
+            kind = random.choice(["impression", "impression", "click", "conversion", "like", "return"])
             position, later = random.randint(1, 3), random.choice([1.0, 50.0, 4000.0, 9000.0])
-            event_id = random.choice(["", "", "e1", "e2"])
-            value = random.choice([None, 2.5, 10.0]) if kind == "conversion" else None
-            events.append((slate, position, kind, served_at + later, {"event_id": event_id, "value": value}))
+            event_id = random.choice(["e1", "e2"] if kind == "return" else ["", "", "e1", "e2"])
+            value = random.choice([None, 2.5, 10.0]) if kind in ("conversion", "return") else None
+            unwanted = random.choice([""] * 15 + ["bot"])
+            more = {"event_id": event_id, "value": value, "unwanted": unwanted}
+            events.append((slate, position, kind, served_at + later, more))
     desk.serve(*slates)
     happened = [desk.happen(slate, position, kind, at, **more) for slate, position, kind, at, more in events]
     desk.clock.move(HOUR + 8 * 3600)
@@ -261,6 +275,23 @@ def test_hours_whose_window_is_over_are_left_as_they_are(desk):
     assert desk.hourly.run() == 1
     assert desk.report()[HOUR, "learnt", "i0"] == (1, 0, 0, 0.0)
     assert {hour for hour, *_ in desk.report()} == {HOUR, HOUR + WINDOW_S + 7200}
+
+
+def test_an_order_due_to_a_slate_of_long_ago_is_in_the_report_of_its_hour(desk):
+    old, untouched = new_slate(HOUR), new_slate(HOUR + 3600)
+    desk.serve(old, untouched)
+    desk.clock.move(HOUR + 7000)
+    desk.loader.load()
+    desk.hourly.run()
+    ordered_at = HOUR + 5 * WINDOW_S
+    desk.happen(old, 1, "conversion", ordered_at, value=80.0, event_id="o1")
+    desk.happen(old, 1, "return", ordered_at + 1, value=30.0, event_id="o1")
+    desk.happen(old, 0, "conversion", ordered_at + 2, value=5.0, event_id="o2")
+    desk.clock.move(ordered_at + 60)
+    desk.loader.load()
+    assert desk.hourly.run() == 1
+    assert desk.report()[HOUR, "learnt", "i0"] == (1, 1, 0, 50.0)
+    assert desk.report()[HOUR + 3600, "learnt", "i0"] == (1, 0, 0, 0.0)
 
 
 def test_without_anything_served_there_is_no_report_and_no_popularity(desk):

@@ -33,7 +33,7 @@ from omakase.snapshots import model_key, model_version
 from omakase.supervisor import Supervisor, child
 from omakase.supervisor.child import Child, Program
 from omakase.wire import encode_slate
-from tests.fault.traffic import post
+from tests.fault.matrix.wire import post
 from tests.integration.stage import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
@@ -296,20 +296,21 @@ def stocked(deployment: Deployment) -> Deployment:
 
 
 def recommend(url: str, person: str) -> dict[str, Any]:
-    status, answer = post(url, "/v1/recommendations", {"placement": "home-top", "anonymous_id": person})
-    assert status == 200, answer
-    return answer
+    answer = post(url, "/v1/recommendations", {"placement": "home-top", "anonymous_id": person})
+    assert answer.status == 200, answer
+    return answer.body
 
 
 def report(url: str, *delivery_ids: str, kind: str = "impression") -> None:
     events = [{"delivery_id": delivery_id, "type": kind} for delivery_id in delivery_ids]
-    assert post(url, "/v1/events", {"events": events}) == (202, {"accepted": len(events), "rejected": []})
+    answer = post(url, "/v1/events", {"events": events})
+    assert (answer.status, answer.body) == (202, {"accepted": len(events), "rejected": []})
 
 
 @pytest.mark.slow
 def test_processes_whose_supervisor_was_killed_end_by_themselves(stocked):
     with Up(stocked) as up:
-        assert post(up.gateway, "/v1/recommendations", {"placement": "home-top", "anonymous_id": "p"})[0] == 200
+        assert post(up.gateway, "/v1/recommendations", {"placement": "home-top", "anonymous_id": "p"}).status == 200
         orphans = set(up.children())
         assert len(orphans) == 5
         up.end(signal.SIGKILL)

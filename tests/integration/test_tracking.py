@@ -55,7 +55,7 @@ class BreakableBus(SqliteEventLog):
 class RunningTracking(Visitor):
     """Tracking in this process."""
 
-    def __init__(self, stage: Stage, directory: Path, max_queued: int = 1000) -> None:
+    def __init__(self, stage: Stage, directory: Path, max_queued: int = 1000, store_timeout_s: float = 30) -> None:
         self.clock = MappedClock.create(directory / "clock", START)
         self.bus = BreakableBus(directory / "bus.db")
         self.store = SqliteDeliveryStore(directory / "deliveries.db")
@@ -68,6 +68,8 @@ class RunningTracking(Visitor):
             keep_s=WINDOW_S,
             sweep_s=0.01,
             max_queued=max_queued,
+            max_queued_bytes=10**8,
+            store_timeout_s=store_timeout_s,
         )
         sock = listen("127.0.0.1", 0)
         super().__init__(int(sock.getsockname()[1]))
@@ -224,6 +226,22 @@ def test_accepts_the_good_and_rejects_the_bad_of_one_batch(tracking):
 
 
 @pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"type": "like"}, "event_id_missing"),
+        ({"type": "like", "event_id": None}, "event_id_missing"),
+        ({"type": "like", "event_id": "e", "value": 5.0}, "value_needs_key"),
+        ({"type": "click", "value": 0.0}, "value_needs_key"),
+        ({"type": "exclusion", "event_id": "e"}, "unknown_type"),
+    ],
+)
+def test_a_browser_may_not_say_what_something_is_worth_nor_send_what_cannot_be_counted(tracking, fields, reason):
+    status, answer = tracking.post({"delivery_id": new_slate().deliveries[0].delivery_id, **fields})
+    assert (status, answer["accepted"], answer["rejected"][0]["reason"]) == (202, 0, reason)
+    assert tracking.store.waiting() == 0
+
+
+@pytest.mark.parametrize(
     ("body", "status"),
     [
         (b"", 400),
@@ -236,6 +254,8 @@ def test_accepts_the_good_and_rejects_the_bad_of_one_batch(tracking):
         (b'{"events": ["\xff\xfe"]}', 400),
         (b'{"events": ["\\ud800"]}', 400),
         (b"[" * 5000, 400),
+        (b'{"events": [' + b"[[[[[[[[]]]]]]]]," * 500 + b"{}]}", 400),
+        (b'{"events": [{' + b",".join(b'"k%d": 1' % i for i in range(2000)) + b"}]}", 400),
         (b'{"events": [' + b",".join([b"{}"] * 51) + b"]}", 422),
         (b'{"events": ["' + b"x" * 200_000 + b'"]}', 413),
     ],
@@ -286,8 +306,9 @@ def test_stores_what_it_accepted_before_it_stops(tmp_path):
         tracking = RunningTracking(stage, tmp_path)
         slate = new_slate()
         tracking.record(slate)
-        for _ in range(20):
-            assert tracking.post({"delivery_id": slate.deliveries[0].delivery_id, "type": "like"})[0] == 202
+        like = {"delivery_id": slate.deliveries[0].delivery_id, "type": "like"}
+        for n in range(20):
+            assert tracking.post({**like, "event_id": f"e{n}"})[1]["accepted"] == 1
         tracking.stop()
     assert SqliteEventLog(tmp_path / "bus.db").totals() == {"deliveries": 3, "events": 20}
 

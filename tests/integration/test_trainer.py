@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from omakase.adapters.local.event_log import SqliteEventLog
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
 from omakase.adapters.local.warehouse import FileWarehouse
-from omakase.core.errors import Conflict, Corrupt
+from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.features import cross
 from omakase.core.posterior import Statistics
@@ -83,7 +84,15 @@ class Desk:
 
     def _store(self, **work: Sequence[Any]) -> None:
         intake = Intake(
-            self.bus, self.deliveries, self.clock, orphan_wait_s=60, keep_s=1000, sweep_s=0.001, max_queued=10_000
+            self.bus,
+            self.deliveries,
+            self.clock,
+            orphan_wait_s=60,
+            keep_s=1000,
+            sweep_s=0.001,
+            max_queued=10_000,
+            max_queued_bytes=10**8,
+            store_timeout_s=30,
         )
         intake.start()
         asyncio.run(intake.accept(work["events"]) if "events" in work else intake.record(work["slates"]))
@@ -198,23 +207,25 @@ def test_dying_between_publish_and_noting_it_learns_nothing_twice(desk, tmp_path
     assert_same(reborn.learnt(), expected((slate, 1, 1.0)))
 
 
-def test_of_two_trainers_at_once_one_ticks_and_the_model_learns_once(desk, tmp_path, monkeypatch):
+def test_a_second_trainer_waits_its_turn_and_writes_over_no_example(desk, tmp_path, monkeypatch):
     slate = new_slate()
     desk.receive(slate)
     desk.happen(slate, (1, "click"))
-    rival = Desk(tmp_path)
-    run = Pipeline.run
+    rival = threading.Thread(target=Desk(tmp_path).trainer.tick)
+    append = FileWarehouse.append
 
-    def overtaken(self: Pipeline, *arguments: Any) -> Any:
+    def interrupted(self: FileWarehouse, *arguments: Any) -> None:
         monkeypatch.undo()
-        rival.tick(START + 10)
-        return run(self, *arguments)
+        desk.happen(slate, (2, "impression"), at=START)
+        rival.start()
+        rival.join(1.0)  # time enough for a whole tick, if it did not wait
+        append(self, *arguments)
 
-    monkeypatch.setattr(Pipeline, "run", overtaken)
-    with pytest.raises(Conflict, match="another trainer"):
-        desk.tick(START + 10)
-    desk.tick(START + 11)
-    assert_same(desk.learnt(), expected((slate, 1, 1.0)))
+    monkeypatch.setattr(FileWarehouse, "append", interrupted)
+    desk.tick(START + 10)
+    rival.join()
+    (kept,) = desk.warehouse.query("SELECT count(*) AS n FROM examples")
+    assert kept["n"] == desk.learnt().examples == 2
 
 
 def test_adds_again_when_somebody_else_wrote_the_model_first(desk, monkeypatch):

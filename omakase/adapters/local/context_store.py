@@ -42,3 +42,4 @@ class SqliteContextStore:
         """See ContextStore."""
         with self._database.write() as connection:
             connection.execute("DELETE FROM context WHERE person = ?", (person,))
+        self._database.wipe()

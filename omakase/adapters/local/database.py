@@ -36,6 +36,13 @@ _ERRORS: dict[int, type[OmakaseError]] = {
     sqlite3.SQLITE_CONSTRAINT: InvalidInput,
 }
 
+# Zeros in place of all that is free; then, row by row, free again.
+_FILL = """
+INSERT INTO wipe SELECT zeroblob(min(freelist_count * page_size, 4000000))
+FROM pragma_freelist_count, pragma_page_size WHERE freelist_count > 0
+"""
+_EMPTY = "DELETE FROM wipe WHERE rowid IN (SELECT min(rowid) FROM wipe)"
+
 
 def durability_of(uri: Uri) -> Durability:
     """The option `durability` of a `sqlite:` address; `os` where it is not given."""
@@ -82,6 +89,29 @@ class Database:
         with self._writing, _own_errors(self._path), _transaction(self._writer, "BEGIN IMMEDIATE"):
             yield self._writer
 
+    def wipe(self) -> None:
+        """Overwrite what deleted rows have left in free pages, and empty the write-ahead log, which remembers more.
+
+        Others may read and write meanwhile. Raises: Unavailable if they leave no moment to empty the log; call again.
+        Cost: writes as much as is free in the file.
+        """
+        with self.write() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS wipe (zeros BLOB)")
+        # In steps: to do it all at once would hold up every writer.
+        for statement in (_FILL, _EMPTY):
+            while self._changes(statement):
+                pass
+        with self.write() as connection:
+            connection.execute("DROP TABLE IF EXISTS wipe")
+        with self._writing, _own_errors(self._path):
+            (is_busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Unavailable(f"{self._path}: others use it all the time, its log cannot be emptied: try again")
+
+    def _changes(self, statement: str) -> int:
+        with self.write() as connection:
+            return connection.execute(statement).rowcount
+
 
 def _connect(path: Path, durability: Durability, busy_timeout_s: float, failed: ExitStack) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
@@ -93,6 +123,8 @@ def _connect(path: Path, durability: Durability, busy_timeout_s: float, failed: 
     # Larger than the defaults of 2 MiB and 1,000 pages, so that a batch of a thousand rows fits without spilling.
     connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    # Deleted rows are overwritten within their pages, which costs no I/O; whole free pages only by `wipe`.
+    connection.execute("PRAGMA secure_delete = FAST")
     return connection
 
 

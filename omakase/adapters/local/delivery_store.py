@@ -12,7 +12,7 @@ from omakase.ports.delivery_store import Parked, StoredSlate
 
 # `is_ready` is set when the record comes, whichever of the two was first: a sweep that looked for the record of every
 # waiting event would cost more with every orphan.
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS slate (request_id BLOB NOT NULL PRIMARY KEY, served_at REAL NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS slate_by_age ON slate (served_at);
 CREATE TABLE IF NOT EXISTS parked (
@@ -49,7 +49,7 @@ class SqliteDeliveryStore:
     """DeliveryStore."""
 
     def __init__(self, path: Path, durability: Durability = "os") -> None:
-        self._database = Database(path, _SCHEMA, durability)
+        self._database = Database(path, SCHEMA, durability)
 
     @classmethod
     def from_uri(cls, uri: Uri) -> SqliteDeliveryStore:

@@ -102,7 +102,7 @@ class SpoolReader:
             os.close(fd)
             raise Unavailable(f"another process reads the spool {self._directory}") from error
         self._close = weakref.finalize(self, os.close, fd)
-        self._committed = _cursor(self._directory / _CURSOR)
+        self._committed = committed_of(self._directory)
 
     def _settle(self, path: Path, stretch: _Stretch) -> None:
         if stretch.is_damaged:
@@ -122,7 +122,7 @@ def _stretch(path: Path, start: int, limit: int) -> _Stretch:
         return _Stretch([], start, is_finished=False, is_damaged=False)
     with file:
         # Asked before reading: what ends after the answer is found out next time.
-        is_sealed = _is_sealed(file)
+        is_sealed = has_ended(file)
         file.seek(start)
         records: list[bytes] = []
         end = start
@@ -130,7 +130,7 @@ def _stretch(path: Path, start: int, limit: int) -> _Stretch:
             header = file.read(HEADER.size)
             if not header:
                 return _Stretch(records, end, is_finished=is_sealed, is_damaged=False)
-            body = _body(file, header)
+            body = read_body(file, header)
             if body is None:
                 # In a segment that still grows this may be a record on its way.
                 return _Stretch(records, end, is_finished=is_sealed, is_damaged=is_sealed)
@@ -139,7 +139,8 @@ def _stretch(path: Path, start: int, limit: int) -> _Stretch:
     return _Stretch(records, end, is_finished=False, is_damaged=False)
 
 
-def _body(file: BufferedReader, header: bytes) -> bytes | None:
+def read_body(file: BufferedReader, header: bytes) -> bytes | None:
+    """The body after a header; None if header or body is not whole."""
     if len(header) < HEADER.size:
         return None
     length, expected = HEADER.unpack(header)
@@ -149,7 +150,8 @@ def _body(file: BufferedReader, header: bytes) -> bytes | None:
     return body if len(body) == length and checksum(body) == expected else None
 
 
-def _is_sealed(file: BufferedReader) -> bool:
+def has_ended(file: BufferedReader) -> bool:
+    """Whether a segment has no writer any more."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -157,7 +159,9 @@ def _is_sealed(file: BufferedReader) -> bool:
     return True
 
 
-def _cursor(path: Path) -> dict[str, int]:
+def committed_of(directory: Path) -> dict[str, int]:
+    """How far each segment of a spool was shipped, in bytes."""
+    path = directory / _CURSOR
     try:
         return {str(name): int(end) for name, end in json.loads(path.read_bytes()).items()}
     except FileNotFoundError:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple
 from pathlib import Path
 
+from omakase.adapters.local import dead_letters
 from omakase.adapters.local.database import Database, Durability, durability_of
+from omakase.adapters.local.files import disk_errors, locked
 from omakase.adapters.uri import Uri
-from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, Side
+from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, DeadCount, Side
+from omakase.core.calibration import Calibration
 from omakase.core.errors import Conflict
 from omakase.core.ids import RequestId
 from omakase.ports.model_store import Generation, ModelKey
@@ -35,18 +40,20 @@ CREATE TABLE IF NOT EXISTS tally (side TEXT, name TEXT, count INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS sequence (model TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pending (
     model TEXT, first INTEGER, last INTEGER NOT NULL, statistics BLOB NOT NULL, clicks BLOB NOT NULL,
-    PRIMARY KEY (model, first)
+    calibration BLOB NOT NULL, PRIMARY KEY (model, first)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS publishes (
     model TEXT, generation INTEGER, published_at REAL NOT NULL, clicks BLOB NOT NULL, PRIMARY KEY (model, generation)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS unreadable (number INTEGER PRIMARY KEY, body BLOB NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS watermark (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL);
+INSERT OR IGNORE INTO watermark VALUES (1, -9e999);
 """
 _ADVANCE = "UPDATE progress SET tick = ?, cursor = ?, closed_before = max(closed_before, ?)"
+_PROGRESS = "SELECT tick, cursor, closed_before, at FROM progress, watermark"
 _KEEP_SLATE = "INSERT OR REPLACE INTO slate VALUES (?, ?, ?, ?, ?)"
 _COUNT = "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 _NEXT = "INSERT INTO sequence VALUES (?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last"
-_PEND = "INSERT INTO pending VALUES (?, ?, ?, ?, ?)"
+_PEND = "INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?)"
 _WITHIN = "FROM pending WHERE model = ? AND first >= ? AND last <= ?"
 _PUBLISHED = "INSERT INTO publishes VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _KEEP_PUBLISHES = 10_000
@@ -58,7 +65,8 @@ class SqliteTrainingState:
     """TrainingState and PendingBatches: they change together. A slate is one row, indexed by when it is due."""
 
     def __init__(self, path: Path, durability: Durability = "os") -> None:
-        self._database = Database(path, _SCHEMA, durability)
+        self._database = Database(path, _SCHEMA + dead_letters.SCHEMA, durability)
+        self._turn = path.with_name(path.name + ".trainer.lock")
 
     @classmethod
     def from_uri(cls, uri: Uri) -> SqliteTrainingState:
@@ -68,6 +76,14 @@ class SqliteTrainingState:
         """See TrainingState."""
         with self._database.read() as connection:
             return str(connection.execute("SELECT name FROM incarnation").fetchone()[0])
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """See TrainingState."""
+        with ExitStack() as turn:
+            with disk_errors(f"take turns by {self._turn}"):
+                turn.enter_context(locked(self._turn))
+            yield
 
     def progress(self) -> Progress:
         """See TrainingState."""
@@ -94,6 +110,7 @@ class SqliteTrainingState:
             if new.number != number + 1:
                 raise Conflict(f"tick {new.number} does not follow {number}: another trainer is at work")
             connection.execute(_ADVANCE, (new.number, new.cursor, new.closed_before))
+            connection.execute("UPDATE watermark SET at = max(at, ?)", (new.watermark,))
             gone = [(request_id,) for request_id, state in tick.states.items() if state is None]
             connection.executemany("DELETE FROM slate WHERE request_id = ?", gone)
             kept = [
@@ -107,17 +124,19 @@ class SqliteTrainingState:
                 (sequence,) = connection.execute(_NEXT, (batch.key,)).fetchone()
                 if (batch.first, batch.last) != (sequence, sequence):
                     raise Conflict(f"batch {batch.first} of {batch.key} does not follow sequence {sequence - 1}")
-                row = (batch.key, batch.first, batch.last, batch.statistics, _pack(batch.clicks))
-                connection.execute(_PEND, row)
-            connection.executemany("INSERT INTO unreadable (body, reason) VALUES (?, ?)", tick.unreadable)
+                connection.execute(_PEND, _row(batch))
+            dead_letters.set_aside(connection, tick.dead, tick.replays)
 
     def pending(self) -> list[Batch]:
         """See PendingBatches."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT model, statistics, clicks, first, last FROM pending ORDER BY model, first"
+                "SELECT model, statistics, clicks, first, last, calibration FROM pending ORDER BY model, first"
             ).fetchall()
-        return [Batch(ModelKey(key), sums, _unpack(clicks), *ends) for key, sums, clicks, *ends in rows]
+        return [
+            Batch(ModelKey(key), sums, _unpack(clicks), first, last, _calibration(packed))
+            for key, sums, clicks, first, last, packed in rows
+        ]
 
     def merge(self, whole: Batch) -> None:
         """See PendingBatches."""
@@ -127,8 +146,7 @@ class SqliteTrainingState:
             if count != whole.last - whole.first + 1:
                 raise Conflict(f"batches {whole.first} to {whole.last} of {whole.key} are not all pending")
             connection.execute(f"DELETE {_WITHIN}", within)
-            row = (whole.key, whole.first, whole.last, whole.statistics, _pack(whole.clicks))
-            connection.execute(_PEND, row)
+            connection.execute(_PEND, _row(whole))
 
     def settle(self, key: ModelKey, through: int, generation: Generation, published_at: float) -> None:
         """See PendingBatches."""
@@ -144,15 +162,15 @@ class SqliteTrainingState:
         """See TrainingState."""
         with self._database.read() as connection:
             counts = connection.execute("SELECT side, name, count FROM tally").fetchall()
-            unreadable, open_deliveries, open_events = connection.execute(
-                "SELECT (SELECT count(*) FROM unreadable), coalesce(sum(open_deliveries), 0), "
-                "coalesce(sum(open_events), 0) FROM slate"
+            open_deliveries, open_events = connection.execute(
+                "SELECT coalesce(sum(open_deliveries), 0), coalesce(sum(open_events), 0) FROM slate"
             ).fetchone()
+            dead = dead_letters.counted(connection)
         deliveries = {name: n for side, name, n in counts if side == DELIVERIES}
         events = {name: n for side, name, n in counts if side == EVENTS}
         return (
-            Side.of(deliveries, SERVED, open_deliveries),
-            Side.of(events, RECEIVED, open_events, unreadable=unreadable),
+            Side.of(deliveries, SERVED, open_deliveries, _units(dead, DELIVERIES)),
+            Side.of(events, RECEIVED, open_events, _units(dead, EVENTS)),
         )
 
     def publishes(self) -> list[tuple[ModelKey, Generation, float, tuple[float, ...]]]:
@@ -165,9 +183,23 @@ class SqliteTrainingState:
 
 
 def _progress(connection: sqlite3.Connection) -> Progress:
-    number, cursor, closed_before = connection.execute("SELECT tick, cursor, closed_before FROM progress").fetchone()
+    number, cursor, closed_before, watermark = connection.execute(_PROGRESS).fetchone()
     sequences = {ModelKey(key): last for key, last in connection.execute("SELECT model, last FROM sequence")}
-    return Progress(number, cursor, closed_before, sequences)
+    return Progress(number, cursor, closed_before, sequences, watermark)
+
+
+def _units(dead: Iterable[DeadCount], kind: str) -> int:
+    return sum(count.kept + count.dropped for count in dead if count.kind == kind)
+
+
+def _row(batch: Batch) -> tuple[str, int, int, bytes, bytes, bytes]:
+    packed = _pack(astuple(batch.calibration))
+    return batch.key, batch.first, batch.last, batch.statistics, _pack(batch.clicks), packed
+
+
+def _calibration(packed: bytes) -> Calibration:
+    examples, predicted, clicks, since = _unpack(packed)
+    return Calibration(int(examples), predicted, int(clicks), since)
 
 
 def _pack(times: Iterable[float]) -> bytes:

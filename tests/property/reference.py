@@ -1,0 +1,133 @@
+"""What a model must hold after a history, in the plainest words: dicts, loops and outer products.
+
+Nothing of sessions, folds, rewards or sums is imported here: a mistake in those must not be made twice. There is no
+session and no watermark either, for neither may change what is learnt in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omakase.core.events import Event
+
+
+@dataclass(slots=True)
+class Sums:
+    """Shapes: precision (d, d), moments (d,) by outcome."""
+
+    precision: NDArray[np.float64]
+    moments: dict[str, NDArray[np.float64]]
+    energies: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "reward": 0.0})
+    weight: float = 0.0
+    examples: int = 0
+
+    @classmethod
+    def empty(cls, d: int) -> Sums:
+        return cls(np.zeros((d, d)), {"click": np.zeros(d), "reward": np.zeros(d)})
+
+    def add(self, x: NDArray[np.float64], outcomes: Mapping[str, float], weight: float) -> None:
+        self.precision += weight * np.outer(x, x)
+        for name, y in outcomes.items():
+            self.moments[name] += weight * y * x
+            self.energies[name] += weight * y * y
+        self.weight += weight
+        self.examples += 1
+
+    def merge(self, other: Sums) -> None:
+        self.precision += other.precision
+        for name in self.moments:
+            self.moments[name] += other.moments[name]
+            self.energies[name] += other.energies[name]
+        self.weight += other.weight
+        self.examples += other.examples
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`weights` are the rewards by type. `converting` are the models that learn from conversions. Units: seconds."""
+
+    window_s: float
+    weights: Mapping[str, float]
+    converting: frozenset[str]
+    half_lives: Mapping[str, float] = field(default_factory=dict)
+
+    def sums(self, read: Iterable[Event], as_of: float) -> dict[str, Sums]:
+        """By model, what is learnt of the events that were read in time, in the order they were read."""
+        models: dict[str, Sums] = {}
+        for events in self.counted(read).values():
+            delivery = events[0].delivery
+            assert delivery is not None
+            if not delivery.model:
+                continue
+            x = features(delivery.context_factor, delivery.item_factor)
+            weight = 1.0
+            if delivery.model in self.half_lives:
+                weight = 0.5 ** ((as_of - issued_at(events[0])) / self.half_lives[delivery.model])
+            outcomes = {
+                "click": 1.0 if any(event.type == "click" for event in events) else 0.0,
+                "reward": self._reward(events, delivery.model in self.converting),
+            }
+            models.setdefault(delivery.model, Sums.empty(x.size)).add(x, outcomes, weight)
+        return models
+
+    def counted(self, read: Iterable[Event]) -> dict[tuple[bytes, int], list[Event]]:
+        """By delivery, the events that count; deliveries of which one is unwanted are left out."""
+        deliveries: dict[tuple[bytes, int], list[Event]] = {}
+        receipts = set()
+        unwanted = set()
+        for event in read:
+            if event.receipt_id in receipts:
+                continue
+            receipts.add(event.receipt_id)
+            if event.delivery is None or event.received_at > issued_at(event) + self.window_s:
+                continue
+            key = (event.request_id, event.position)
+            if event.unwanted:
+                unwanted.add(key)
+            before = deliveries.setdefault(key, [])
+            if not any(is_same(event, other) for other in before):
+                before.append(event)
+        return {key: events for key, events in deliveries.items() if key not in unwanted}
+
+    def _reward(self, events: Iterable[Event], converts: bool) -> float:
+        total = 0.0
+        once = set()
+        returned = {event.event_id: event.value for event in events if event.type == "return"}
+        for event in events:
+            weight = self.weights.get(event.type, 0.0)
+            if event.type in ("impression", "click"):
+                if event.type not in once:
+                    once.add(event.type)
+                    total += weight
+            elif event.type == "conversion":
+                value = 1.0 if event.value is None else event.value
+                if event.event_id in returned:
+                    back = returned[event.event_id]
+                    value = 0.0 if back is None else value - back
+                if converts:
+                    total += weight * value
+            elif event.type != "return":
+                total += weight * (1.0 if event.value is None else event.value)
+        return total
+
+
+def is_same(one: Event, other: Event) -> bool:
+    if one.type != other.type or one.event_id != other.event_id:
+        return False
+    return one.event_id != "" or one.type in ("impression", "click")
+
+
+def issued_at(event: Event) -> float:
+    return int.from_bytes(event.request_id[:6], "big") / 1000
+
+
+def features(context: NDArray[np.float32], item: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The item's factor, then once more for each of the context's numbers, times it."""
+    x = [float(number) for number in item]
+    for number in context:
+        x += [float(number) * float(one) for one in item]
+    return np.array(x)

@@ -1,0 +1,39 @@
+"""Delivery records that name somebody who was forgotten after they were served: they come late, from a spool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omakase.anonymity import anonymous_slate
+from omakase.core.slates import Slate, anonymous
+from omakase.exclusions import exclusions
+from omakase.ports.event_bus import Message
+from omakase.ports.forgotten import Forgotten
+
+Recorded = tuple[Slate, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Latecomers:
+    """Slates as they may be kept, and what keeps those that were blanked from being learnt."""
+
+    slates: Sequence[Recorded]
+    exclusions: Sequence[Message]
+
+
+def without_the_forgotten(slates: Sequence[Recorded], forgotten: Forgotten, now: float) -> Latecomers:
+    """Make those slates nobody's that were served before their person was forgotten. Raises: Unavailable."""
+    at = forgotten.find(person for slate, _ in slates for person in (slate.unit, slate.user) if person)
+    if not at:
+        return Latecomers(slates, ())
+    kept: list[Recorded] = []
+    excluded: list[Message] = []
+    for slate, body in slates:
+        people = [person for person in (slate.unit, slate.user) if slate.served_at <= at.get(person, -1.0)]
+        if people:
+            body = anonymous_slate(body, people)
+            slate = anonymous(slate)
+            excluded += exclusions(slate.request_id, body, now)
+        kept.append((slate, body))
+    return Latecomers(kept, excluded)

@@ -1,0 +1,31 @@
+"""Who sees every event that has met its slate, before it goes on to the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from omakase.core.events import Event
+from omakase.core.ids import RequestId
+from omakase.ports.touches import Touches
+from omakase.wire import RecordedSlate
+from tracking.attribution import touches_of
+from tracking.traffic import TrafficRules
+
+
+class Witness:
+    """Marks the events of users who do too much, and remembers who touched what, for orders to come.
+
+    Touches are kept only while `takes_orders` says that somebody may send any.
+    """
+
+    def __init__(self, traffic: TrafficRules, touches: Touches, takes_orders: Callable[[], bool]) -> None:
+        self._traffic = traffic
+        self._touches = touches
+        self._takes_orders = takes_orders
+
+    def see(self, events: list[Event], slates: Mapping[RequestId, RecordedSlate | None]) -> list[Event]:
+        """The events as they are to be published. Raises: Unavailable; then nothing may be published."""
+        judged = self._traffic.judge_users(events, slates)
+        if self._takes_orders():
+            self._touches.note(touches_of(judged, slates))
+        return judged
