@@ -72,6 +72,23 @@ class Deployment:
     def spool(self, service: str) -> str:
         return f"spool:{self.root / 'spool' / service}"
 
+    @property
+    def warehouse_cursor(self) -> Path:
+        """The offset up to which the warehouse is loaded."""
+        return self.root / "batch" / "warehouse.cursor"
+
+    def spools(self) -> list[Path]:
+        """The directory of every spool, also of services that are no longer configured."""
+        return sorted(path for path in (self.root / "spool").glob("*") if path.is_dir())
+
+    def refused(self) -> list[Path]:
+        """Files of delivery records that tracking refused."""
+        return sorted((self.root / "spool").glob("*/refused"))
+
+    def damaged(self) -> list[Path]:
+        """Segments of spools that were set aside."""
+        return sorted((self.root / "spool").glob("*/*.damaged"))
+
     def gateway(
         self, recommenders: Mapping[str, str], tracking: str, http_fd: int, lifeline_fd: int
     ) -> GatewaySettings:
@@ -136,8 +153,13 @@ class Deployment:
                 "models": uris.models,
                 "warehouse": uris.warehouse,
                 "state": str(self.root / "batch"),
+                "training": uris.training,
             }
         )
+
+    def shard(self, incarnation: str) -> str:
+        """What the trainer here calls itself, by its memory."""
+        return f"{self.trainer(None).shard}-{incarnation}"
 
     def local_recommenders(self, product: Product) -> list[str]:
         """The recommenders that run here: those the configuration gives no target."""

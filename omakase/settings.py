@@ -90,9 +90,13 @@ class TrackingSettings(HttpSettings):
     bus: str
     deliveries: str
     orphan_wait_s: Annotated[float, Field(gt=0)] = 3600.0
+    order_wait_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    address_header: str | None = Field(default=None, description="where a trusted proxy says who called it")
     sweep_s: Annotated[float, Field(gt=0, le=60)] = 0.25
     max_events: Annotated[int, Field(ge=1)] = 1000
     max_queued_events: Annotated[int, Field(ge=1)] = 50_000
+    max_queued_bytes: Annotated[int, Field(ge=10_000_000)] = 100_000_000
+    store_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
 
 
 class TrainerSettings(Settings):
@@ -105,6 +109,7 @@ class TrainerSettings(Settings):
     tick_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     max_messages: Annotated[int, Field(ge=1)] = 50_000
     shard: str = "embedded"
+    metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
 
 
 class BatchSettings(Settings):
@@ -114,5 +119,7 @@ class BatchSettings(Settings):
     models: str
     warehouse: str
     state: str = Field(description="directory of the jobs' own state")
+    training: str = Field(description="the trainer's state, where dead letters are kept")
+    metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     hourly_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0

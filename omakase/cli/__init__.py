@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from omakase import __version__
-from omakase.cli import demo, events, imports, models, replay, up, validate
+from omakase.cli import demo, events, imports, keys, models, repairs, replay, up, users, validate
 from omakase.core.errors import InvalidConfig, InvalidInput, OmakaseError
 
 app = typer.Typer(
@@ -24,8 +24,12 @@ app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
 app.add_typer(imports.items, name="items")
 app.add_typer(imports.contexts, name="contexts")
+models.app.command("rebuild")(repairs.rebuild)
+models.app.command("warm-start")(repairs.start_warm)
 app.add_typer(models.app, name="models")
 app.add_typer(events.app, name="events")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 
 # What a shell sees of each error; the first match counts.
 EXIT_CODES: tuple[tuple[type[OmakaseError], int], ...] = ((InvalidInput, 2), (OmakaseError, 3))

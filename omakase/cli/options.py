@@ -35,3 +35,6 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for
 Config: TypeAlias = Annotated[
     Path, typer.Option("--config", help="The product's configuration, YAML.", exists=True, dir_okay=False)
 ]
+OptionalConfig: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", help="The product's configuration, YAML.", exists=True, dir_okay=False)
+]

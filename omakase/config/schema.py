@@ -236,6 +236,7 @@ class Product(Section):
     traffic: Traffic = Traffic()
     people: People = People()
     event_types: list[Name] = []
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
 
     def known_event_types(self) -> frozenset[str]:
         """What tracking accepts: the three that everyone has, and the configured ones. Rewards name no others."""

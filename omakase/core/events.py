@@ -66,7 +66,8 @@ class Event:
     Units: received_at (the server's clock, which counts) and occurred_at (the client's, only reported) in Unix
     seconds. `delivery` is None until the event is joined, and for ever where the delivery's record never came. A
     `position` of 0 names no delivery: an order that could not be attributed to one. `unwanted` is why the event, and
-    with it its whole delivery, must not be learnt from; empty where nothing is wrong.
+    with it its whole delivery, must not be learnt from; empty where nothing is wrong. `by_server`: the shop's own
+    server sent it, so that it is not judged.
     """
 
     receipt_id: bytes
@@ -79,6 +80,7 @@ class Event:
     occurred_at: float | None = None
     delivery: Joined | None = None
     unwanted: str = ""
+    by_server: bool = False
 
     def __post_init__(self) -> None:
         for name, number in (("value", self.value), ("received_at", self.received_at)):

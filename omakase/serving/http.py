@@ -141,6 +141,7 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # else who connects from this machine may name any address; tracking has a setting for it
         timeout_graceful_shutdown=int(settings.drain_s),
         backlog=2048,
     )

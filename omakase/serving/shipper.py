@@ -11,6 +11,7 @@ from typing import Protocol
 import grpc
 
 from omakase.core.errors import InvalidInput, OmakaseError
+from omakase.serving.refused import Refused
 from omakase.serving.rpc import error_of
 from omakase.v1 import tracking_pb2, tracking_pb2_grpc
 
@@ -47,7 +48,7 @@ class Shipper:
     def __init__(self, spool: Spooled, target: str, refused: Path) -> None:
         self._spool = spool
         self._target = target
-        self._refused = refused
+        self._refused = Refused(refused)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
 
@@ -100,6 +101,5 @@ class Shipper:
             self._send(stub, records[half:])
 
     def _set_aside(self, record: bytes, error: OmakaseError) -> None:
-        log.error("tracking refused a delivery record, kept in %s: %s", self._refused, error)
-        with self._refused.open("ab") as file:
-            file.write(len(record).to_bytes(4, "big") + record)
+        log.error("tracking refused a delivery record, kept in %s: %s", self._refused.path, error)
+        self._refused.add(record)

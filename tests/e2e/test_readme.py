@@ -162,6 +162,10 @@ def test_a_reader_gets_from_the_first_command_to_a_rollback(reader: Reader) -> N
             assert reader.runs(visits) == '{"accepted":2,"rejected":[]}' * 8
             until(lambda wanted=generation: reader.generation() >= wanted, f"generation {generation} is published")  # type: ignore[misc]
         until(reader.is_quiet, "everything is learnt")
+        account = read_account(reader.deployment)
+        # Eight visitors, two events each, two rounds: every one had its 202.
+        assert account.accepted == account.events.total == sum(account.events.ends.values()) == 32
+        assert account.recorded == account.deliveries.total
         printed = "".join(reader.runs(block) for block in after)
     for words in ("taken by tracking", "kept generations: ", "learning is frozen", "learns again"):
         assert words in printed

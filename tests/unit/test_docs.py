@@ -123,7 +123,7 @@ def test_every_variable_is_documented_with_its_default(heading: str) -> None:
 
 
 def test_every_rejection_reason_is_explained() -> None:
-    reasons = literals("tracking/events.py", "Rejected")
+    reasons = literals("tracking/events.py", "Rejected") | literals("tracking/orders.py", "Rejected")
     reasons |= {f"delivery_id_{reason}" for reason in literals("omakase/core/ids.py", "InvalidDeliveryId")}
     assert len(reasons) >= 7
     told = (DOCS / "http-api.md").read_text()

@@ -57,7 +57,7 @@ def test_a_valid_configuration_is_what_was_written() -> None:
     product = parse_product(VALID)
     assert product.placements["home"].variants["learnt"].share == 6000
     assert product.feature_spec("main").dimensions == (1 + 3) * (1 + 12)
-    assert product.known_event_types() == {"impression", "click", "conversion", "add_to_cart"}
+    assert product.known_event_types() == {"impression", "click", "conversion", "return", "add_to_cart"}
     assert product.reward_tables()["home"].weights == {"click": 1.0, "add_to_cart": 2.0}
     assert product.learning.rules().reward_window_s == 86_400.0
 

@@ -1,0 +1,49 @@
+"""`omakase users forget`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from omakase.adapters import open_clock
+from omakase.cli.options import ExistingDataDir
+from omakase.core.errors import InvalidInput
+from omakase.deployment import Deployment
+from omakase.keys import load_keys
+from omakase.people import Forgetting
+
+app = typer.Typer(help="What is kept of people.", no_args_is_help=True)
+
+
+@app.callback()
+def _users() -> None:
+    """Keep `forget` a command of its own."""
+
+
+@app.command()
+def forget(
+    data_dir: ExistingDataDir,
+    user_id: Annotated[str | None, typer.Argument(help="As recommendations were asked for.")] = None,
+    anonymous_id: Annotated[str | None, typer.Option("--anonymous-id", help="A device or visit of theirs.")] = None,
+) -> None:
+    """Forget a person: nothing that is kept says any more what was shown to them or what they did.
+
+    What they did within the reward window is unlearnt; what is older stays in the models' sums, which hold no person,
+    until `omakase models rebuild`. Works while the services run. Idempotent: repeat it after a failure.
+
+    Example: `omakase users forget u1 --data-dir data`
+    """
+    named = [("user", user_id), ("anonymous", anonymous_id)]
+    given = [(kind, name) for kind, name in named if name]
+    if not given:
+        raise InvalidInput("name somebody: give a USER_ID, or --anonymous-id, or both")
+    deployment = Deployment(data_dir, data_dir)
+    keyring = load_keys(deployment.keys)
+    people = [keyring.pseudonym(kind, name) for kind, name in given]  # type: ignore[arg-type]
+    table = Table("place", "reached", title="Forgotten")
+    for place, count in Forgetting(deployment, people, open_clock(deployment.clock_uri).now()).run().items():
+        table.add_row(place, str(count))
+    Console().print(table)
