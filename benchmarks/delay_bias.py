@@ -66,7 +66,7 @@ def measure() -> list[str]:
     delays_s = np.where(rng.random(DELIVERIES) < RATE, rng.exponential(MEAN_DELAY_S, DELIVERIES), math.inf)
     sells = np.isfinite(delays_s)
     lines = [
-        f"conversions, {DELIVERIES} deliveries over {DAYS} days, {RATE:.0%} sell, {MEAN_DELAY_S / DAY_S:g} days later on average",
+        f"conversions, {DELIVERIES} deliveries over {DAYS} days, {RATE:.0%} sell, after {MEAN_DELAY_S / DAY_S:g} days",
         "  learnt rate / true rate      overall" + "".join(f"  last {days:2d} d" for days in RECENT_D),
     ]
     for window_d in WINDOWS_D:

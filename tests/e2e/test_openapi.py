@@ -16,7 +16,7 @@ from omakase.deployment import Deployment
 from omakase.supervisor import Supervisor
 from tests.integration.test_supervisor import PRODUCT
 
-EXAMPLES = 150
+EXAMPLES = 50
 # More than what they load while they warm up; what grows with every request would soon pass it.
 MAX_GROWTH_MB = 60.0
 

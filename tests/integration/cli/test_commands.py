@@ -43,7 +43,7 @@ def test_every_command_explains_itself_with_an_example_of_itself(omakase, comman
 def test_the_commands_are_those_of_the_documentation(omakase):
     documented = "up demo replay validate items-import contexts-import events-stats users-forget"
     documented += " events-dead-letters-list events-dead-letters-show events-dead-letters-replay"
-    documented += " models-list models-show models-rollback models-resume"
+    documented += " models-list models-show models-rollback models-resume models-rebuild models-warm-start keys-add"
     assert {"-".join(command) for command in COMMANDS} == set(documented.split())
     assert omakase("--version").out == f"omakase {__version__}\n"
 

@@ -28,6 +28,11 @@ OPENERS = {
     "training state": adapters.open_training_state,
     "pending batches": adapters.open_pending_batches,
     "warehouse": adapters.open_warehouse,
+    "touches": adapters.open_touches,
+    "orders": adapters.open_orders,
+    "credits": adapters.open_credits,
+    "forgotten": adapters.open_forgotten,
+    "dead letters": adapters.open_dead_letters,
 }
 
 
