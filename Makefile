@@ -9,7 +9,7 @@ OUT := .
 UV := uv==0.13.9
 install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 
-.PHONY: help demo test check format proto bench lock clean
+.PHONY: help demo test check format proto faults bench lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -35,6 +35,9 @@ format: $(DEV)  ## put the code in order
 proto: $(DEV)  ## generate omakase/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(OUT) --pyi_out=$(OUT) proto/omakase/v1/*.proto
 	@$(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=$(OUT) $(addprefix proto/omakase/v1/,recommender.proto tracking.proto)
+
+faults: $(DEV)  ## the fault matrix: kill, cut, fill, damage and poison the services, and count what is left
+	@$(BIN)/python -m tests.fault.matrix $(ARGS)
 
 bench: $(DEV)  ## figures of this machine, with what they are measured against
 	@$(BIN)/python -m benchmarks $(ARGS)

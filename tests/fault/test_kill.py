@@ -1,103 +1,90 @@
-"""`kill -9` of each process in turn, under traffic, over the real services."""
+"""`kill -9` of each process in turn, under traffic, over the real services; and a verdict that misses nothing."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
+import tempfile
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from omakase import models
-from omakase.accounts import read_account
-from omakase.adapters import open_catalogue_store, open_model_store
-from omakase.core.accounting import DeliveryEnd
-from omakase.core.catalogue import Item
-from omakase.deployment import Deployment
-from omakase.supervisor import Supervisor
-from tests.fault.traffic import Traffic, wait_until
+from tests.fault.matrix.evidence import Evidence
+from tests.fault.matrix.notes import Answer
+from tests.fault.matrix.row import Row, Scene, perform
+from tests.fault.matrix.rows.kills import kill
+from tests.fault.matrix.verdict import judge
 
-PRODUCT = """
-placements:
-  home-top:
-    slots: 3
-    variants:
-      learnt: {share: 10000, policy: thompson, model: clicks}
-policies:
-  thompson: {type: linear_ts}
-models:
-  clicks: {features: taste}
-features:
-  taste:
-    item:
-      - {type: numeric, name: price, mean: 20, scale: 10}
-learning: {session_gap_s: 1, session_max_s: 5, publish_interval_s: 0.5}
-"""
 # Only where the person's connection ends may a request in flight be cut.
 MAY_CUT = {"gateway", "tracking"}
 PROCESSES = ["gateway", "recommender-main", "tracking", "trainer", "batch"]
 
 
-@pytest.fixture
-def deployment(tmp_path: Path) -> Deployment:
-    config = tmp_path / "product.yaml"
-    config.write_text(PRODUCT)
-    deployment = Deployment(config, tmp_path / "data", tuning={"batch": {"load_s": 0.5}, "trainer": {"tick_s": 0.5}})
-    items = [Item(f"i{i}", {"price": float(i)}) for i in range(10)]
-    open_catalogue_store(deployment.uris.catalogue).put(items)
-    return deployment
+@cache
+def after_killing(victim: str) -> Evidence:
+    """What is left after a process was killed twice, and everything was drained."""
 
-
-@pytest.fixture
-def up(deployment: Deployment) -> Iterator[Supervisor]:
-    with Supervisor(deployment) as supervisor:
-        supervisor.wait_ready(timeout_s=60)
-        yield supervisor
-
-
-@pytest.mark.parametrize("victim", PROCESSES)
-def test_a_killed_process_costs_the_storefront_nothing_and_loses_nothing(up: Supervisor, victim: str) -> None:
-    with Traffic(up.gateway_url, up.tracking_url) as traffic:
+    def injure(scene: Scene) -> str:
         for _ in range(2):
-            wait_for_traffic(traffic)
-            kill(up, victim)
-            up.wait_ready(timeout_s=60)
-        wait_for_traffic(traffic)
-    books = traffic.books
-    assert books.failures == []
-    if victim not in MAY_CUT:
-        assert books.cut == 0
-    assert books.answers > books.fallbacks
-    up.drain()
-    assert_books_agree(up.deployment, traffic)
+            scene.serve(40)
+            kill(scene, victim)
+            scene.up.wait_ready(60.0)
+        return victim
+
+    with tempfile.TemporaryDirectory() as home:
+        return perform(Row(victim, injure), Path(home), seed=1)[1]
 
 
-def wait_for_traffic(traffic: Traffic, answers: int = 40) -> None:
-    goal = traffic.answers() + answers
-    wait_until(lambda: traffic.answers() >= goal, f"{answers} more answers came")
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", PROCESSES)
+def test_a_killed_process_costs_the_storefront_nothing_and_loses_nothing(victim: str) -> None:
+    evidence = after_killing(victim)
+    verdict = judge(evidence)
+    assert verdict.faults == ()
+    assert (verdict.errors, verdict.lost, verdict.learnt_twice) == (0, 0, 0)
+    assert victim in MAY_CUT or verdict.cut == 0
+    assert evidence.notes.slates > evidence.notes.fallbacks
 
 
-def kill(up: Supervisor, name: str) -> None:
-    child = up.processes[name]
-    restarts = child.restarts
-    os.kill(child.pid, signal.SIGKILL)
-    wait_until(lambda: child.restarts > restarts, f"{name} runs again")
+def test_an_event_with_a_202_that_is_not_in_the_log_is_lost() -> None:
+    evidence = after_killing("trainer")
+    answered = next(event for event in evidence.events if evidence.notes.sent[event.number][1] is Answer.ACCEPTED)
+    verdict = judge(replace(evidence, events=[event for event in evidence.events if event is not answered]))
+    assert verdict.lost == 1
+    assert not verdict.is_balanced
 
 
-def assert_books_agree(deployment: Deployment, traffic: Traffic) -> None:
-    """The client's books, tracking's log, the trainer's ends and the model itself."""
-    account, books = read_account(deployment), traffic.books
-    assert account.faults() == []
-    assert (account.deliveries.open, account.events.open, account.parked, account.unread) == (0, 0, 0, 0)
-    assert books.accepted <= account.accepted <= books.accepted + books.unknown
-    assert account.events.ends.get("after_window", 0) == account.events.ends.get("orphan_expired", 0) == 0
-    store = open_model_store(deployment.uris.models)
-    statistics = models.newest(store, models.resolve(store, "clicks")).snapshot.statistics
-    seen, clicked = len(books.seen), len(books.clicked)
-    assert seen <= statistics.examples <= seen + books.unknown
-    ends = account.deliveries.ends
-    learnt = ends.get(DeliveryEnd.LEARNT, 0)
-    assert statistics.examples == learnt + ends.get(DeliveryEnd.LEARNT_WITHOUT_CLICK, 0)
-    assert statistics.outcomes["click"].energy == pytest.approx(learnt)
-    assert clicked <= learnt <= clicked + books.unknown
+def test_an_event_that_is_stored_twice_is_found() -> None:
+    evidence = after_killing("trainer")
+    verdict = judge(replace(evidence, events=[*evidence.events, evidence.events[0]]))
+    assert not verdict.is_balanced
+    assert "1 sendings are stored more than once" in verdict.faults
+
+
+def test_a_model_that_learnt_something_twice_is_found() -> None:
+    evidence = after_killing("trainer")
+    key, snapshot = next(iter(evidence.snapshots.items()))
+    doubled = replace(snapshot, statistics=snapshot.statistics + snapshot.statistics)
+    verdict = judge(replace(evidence, snapshots={**evidence.snapshots, key: doubled}))
+    assert verdict.learnt_twice == snapshot.statistics.examples
+    assert not verdict.is_reference
+
+
+@pytest.mark.parametrize("outcome", ["click", "reward"])
+def test_a_model_whose_sums_are_off_by_a_little_is_found(outcome: str) -> None:
+    evidence = after_killing("trainer")
+    key, snapshot = next(iter(evidence.snapshots.items()))
+    sums = snapshot.statistics.outcomes[outcome]
+    off = {**snapshot.statistics.outcomes, outcome: replace(sums, moment=sums.moment + 1e-4)}
+    wrong = replace(snapshot, statistics=replace(snapshot.statistics, outcomes=off))
+    verdict = judge(replace(evidence, snapshots={**evidence.snapshots, key: wrong}))
+    assert verdict.faults == (f"{key}: the moment of {outcome} is not the reference's",)
+
+
+def test_a_slate_without_its_record_is_found() -> None:
+    evidence = after_killing("trainer")
+    shown = {id_ for id_, shown in evidence.notes.shown.items() if not shown.is_fallback}
+    place = next(place for place, delivery in evidence.deliveries.items() if delivery.delivery_id in shown)
+    left = {other: delivery for other, delivery in evidence.deliveries.items() if other != place}
+    faults = judge(replace(evidence, deliveries=left, learnable=left)).faults
+    assert "1 deliveries that a recommender served have no record" in faults
