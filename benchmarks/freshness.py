@@ -61,6 +61,6 @@ def _lines(traffic: Traffic, found: list[float], gap_s: float, seconds: float, f
     return [
         f"  gap {gap_s:3g} s, {seconds:g} s of traffic: gap + p50 {p50:.1f} s   p95 {p95:.1f} s   p99 {p99:.1f} s   "
         "(goal: p50 3, p99 8)",
-        f"    {served}, {traffic.slates} slates, {traffic.fallbacks} fallbacks, {traffic.errors} errors; "
+        f"    {served}, {traffic.fallbacks} fallbacks, {traffic.errors} errors; "
         f"accounting: {'; '.join(faults) or 'balanced'}",
     ]

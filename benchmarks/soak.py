@@ -79,9 +79,11 @@ def _counts(root: Path) -> str:
 
 
 def _rows(path: Path, table: str) -> int:
-    if not path.exists():  # the trainer takes seconds to start
+    if not path.exists():
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+            return 0  # the trainer takes seconds to start
         (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(count)
 

@@ -147,7 +147,7 @@ def shape(value: Any) -> Any:
 
 def test_a_reader_gets_from_the_first_command_to_a_rollback(reader: Reader) -> None:
     online = [block for block in SHOP if "localhost" in block]
-    asks, visits = online  # the one request of the first screen, and the loop over visitors
+    asks, visits, order = online  # the one request of the first screen, the loop over visitors, an order
     before = SHOP[: SHOP.index(visits)]
     after = SHOP[SHOP.index(visits) + 1 :]
     for block in before:
@@ -166,8 +166,9 @@ def test_a_reader_gets_from_the_first_command_to_a_rollback(reader: Reader) -> N
         # Eight visitors, two events each, two rounds: every one had its 202.
         assert account.accepted == account.events.total == sum(account.events.ends.values()) == 32
         assert account.recorded == account.deliveries.total
-        printed = "".join(reader.runs(block) for block in after)
-    for words in ("taken by tracking", "kept generations: ", "learning is frozen", "learns again"):
+        printed = "".join(reader.runs(block) for block in after if block is not order)
+        assert reader.runs(order) == '{"accepted":1,"rejected":[]}'
+    for words in ("taken by tracking", "kept generations: ", "learning is frozen", "learns again", "dead letter"):
         assert words in printed
 
 
