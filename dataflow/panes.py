@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 from apache_beam.coders import BytesCoder
@@ -33,11 +33,6 @@ OVER = b""
 TALLIES, DEAD_LETTERS = "tallies", "dead letters"
 
 
-def lateness_s(rules: SessionRules) -> float:
-    """How late behind the watermark a message may be and still reach the fold: as long as a slate takes anything."""
-    return rules.reward_window_s + rules.allowed_lateness_s
-
-
 @dataclass(frozen=True, slots=True)
 class Panes:
     """Folds one slate's panes. `widths` as in `dataflow.bounded.Pipeline`."""
@@ -45,6 +40,10 @@ class Panes:
     rules: SessionRules
     rewards: Mapping[str, RewardTable]
     widths: Mapping[str, Widths]
+
+    def takes(self, request_id: RequestId, received_at: float) -> bool:
+        """Whether what was received then is within the slate's reward window."""
+        return received_at <= issued_at(request_id) + self.rules.reward_window_s
 
     def fold(
         self, kept: bytes | None, request_id: RequestId, bodies: Iterable[bytes], now: float
@@ -58,16 +57,25 @@ class Panes:
         closed_before = math.inf if kept == OVER else -math.inf
         entries = [STATE + kept] if kept else []
         entries += [MESSAGE + body for body in bodies]
-        step = FoldSlate(now, closed_before, self.rules, self.rewards, self.widths)
+        step = FoldSlate(now, closed_before, self._waiting, self.rewards, self.widths)
         (folded,) = step.process((request_id, entries))
         if folded.state is None:
             return folded, OVER, self.forgets_at(request_id)
         return folded, folded.state.body, folded.state.due_at
 
+    @property
+    def lateness_s(self) -> float:
+        """How late behind the watermark a message may reach its window: as long as a slate takes anything."""
+        return self._waiting.reward_window_s + self._waiting.allowed_lateness_s
+
     def forgets_at(self, request_id: RequestId) -> float:
         """When nothing received within the slate's reward window can come any more: Beam would drop it as too late."""
-        rules = self.rules
-        return issued_at(request_id) + rules.reward_window_s + rules.gap_s + lateness_s(rules)
+        return issued_at(request_id) + self.rules.reward_window_s + self.rules.gap_s + self.lateness_s
+
+    @property
+    def _waiting(self) -> SessionRules:
+        """A message waits up to a gap in its window before it is folded: a slate is over a gap later than in a tick."""
+        return replace(self.rules, allowed_lateness_s=self.rules.allowed_lateness_s + self.rules.gap_s)
 
 
 class FoldPanes(beam.DoFn):  # type: ignore[misc]

@@ -6,9 +6,9 @@
 
 Sessions only decide when messages are handed on together: by slate, when it has been quiet for a gap. Which session an
 event is in, and what it makes, says `omakase.core.folding` by the receipt times in the messages; so how the watermark
-moved is nothing to what is learnt, as long as no message is later than `panes.lateness_s`. A runner drops what is, and
-counts it (`droppedDueToLateness`); it was received within a window that is over by then, and would have ended as
-`after_window`.
+moved is nothing to what is learnt, as long as what was received in a slate's window is no later than the allowed
+lateness. What is later than `Panes.lateness_s` a runner drops, and counts (`droppedDueToLateness`): its slate was over,
+and it would have ended as `after_window`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterProcessingTime, AfterWatermark
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow, Sessions
+from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
-from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes, lateness_s
+from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes
 from dataflow.sequences import PUBLICATIONS, LearnBatches, Release, Summed
 from dataflow.transforms import half_lives_of, priors_of, widths_of
 from omakase.config.schema import Product
@@ -34,6 +36,11 @@ from omakase.core.sessions import Example
 from omakase.core.training import summarise
 from omakase.ports.model_store import ModelStore
 from omakase.wire import request_id_of
+
+AFTER_WINDOW = "after window"
+
+# (request id, (how far the watermark had come for sure, messages)).
+Pane: TypeAlias = tuple[bytes, tuple[float, list[bytes]]]
 
 
 class Outputs(NamedTuple):
@@ -90,13 +97,14 @@ class Streaming:
 
     def build(self, messages: beam.PCollection) -> Outputs:
         """From bodies of bus messages, each timestamped with its receipt time."""
-        keyed = messages | "by slate" >> beam.ParDo(KeyBySlate()).with_outputs(DEAD_LETTERS, main="keyed")
-        folded = self._sessions(keyed.keyed) | "fold" >> beam.ParDo(FoldPanes(self.panes)).with_outputs(
-            TALLIES, DEAD_LETTERS, main="examples"
-        )
-        learnt = self._sums(folded.examples) | "learn" >> beam.ParDo(LearnBatches(self.release)).with_outputs(
-            PUBLICATIONS, main="rows"
-        )
+        by_slate = KeyBySlate(self.panes)
+        keyed = messages | "by slate" >> beam.ParDo(by_slate).with_outputs(AFTER_WINDOW, DEAD_LETTERS, main="keyed")
+        after = keyed[AFTER_WINDOW] | "no pane" >> beam.Map(_alone).with_output_types(Pane)
+        panes = (self._sessions(keyed.keyed), after) | "panes and others" >> beam.Flatten().with_output_types(Pane)
+        fold = beam.ParDo(FoldPanes(self.panes))
+        folded = panes | "fold" >> fold.with_outputs(TALLIES, DEAD_LETTERS, main="examples")
+        learn = beam.ParDo(LearnBatches(self.release))
+        learnt = self._sums(folded.examples) | "learn" >> learn.with_outputs(PUBLICATIONS, main="rows")
         letters = (keyed[DEAD_LETTERS], folded[DEAD_LETTERS]) | "dead letters" >> beam.Flatten()
         return Outputs(learnt.rows, folded[TALLIES], letters, learnt[PUBLICATIONS])
 
@@ -111,10 +119,10 @@ class Streaming:
                 # A slate whose sessions overlap without end is folded all the same; the timers close what is due.
                 trigger=AfterWatermark(early=AfterProcessingTime(math.ceil(rules.max_s)), late=AfterCount(1)),
                 accumulation_mode=AccumulationMode.DISCARDING,
-                allowed_lateness=lateness_s(rules),
+                allowed_lateness=self.panes.lateness_s,
             ).with_output_types(tuple[bytes, bytes])
             | "panes" >> beam.GroupByKey()
-            | "watermark" >> beam.ParDo(WithWatermark()).with_output_types(tuple[bytes, tuple[float, list[bytes]]])
+            | "watermark" >> beam.ParDo(WithWatermark()).with_output_types(Pane)
             | "for good" >> beam.WindowInto(GlobalWindows())
         )
 
@@ -130,13 +138,28 @@ class Streaming:
 
 
 class KeyBySlate(beam.DoFn):  # type: ignore[misc]
-    """Message to (request id, message); what has none is a dead letter."""
+    """Message to (request id, message); what has none is a dead letter.
 
-    def process(self, body: bytes) -> Iterator[object]:
+    What was received after the slate's reward window is set apart: in a session with what was received before its end,
+    it would hold that back until the slate is over.
+    """
+
+    def __init__(self, panes: Panes) -> None:
+        self._panes = panes
+
+    def process(self, body: bytes, received_at: Timestamp = beam.DoFn.TimestampParam) -> Iterator[object]:
         try:
-            yield bytes(request_id_of(body)), body
+            request_id = request_id_of(body)
         except Corrupt as error:
-            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, (body, UNDECODABLE, str(error)))
+            yield TaggedOutput(DEAD_LETTERS, (body, UNDECODABLE, str(error)))
+            return
+        keyed = bytes(request_id), body
+        yield keyed if self._panes.takes(request_id, float(received_at)) else TaggedOutput(AFTER_WINDOW, keyed)
+
+
+def _alone(keyed: tuple[bytes, bytes]) -> Pane:
+    request_id, body = keyed
+    return request_id, (-math.inf, [body])
 
 
 class WithWatermark(beam.DoFn):  # type: ignore[misc]
@@ -147,7 +170,7 @@ class WithWatermark(beam.DoFn):  # type: ignore[misc]
         pane: tuple[bytes, Iterable[bytes]],
         window: IntervalWindow = beam.DoFn.WindowParam,
         info: PaneInfo = beam.DoFn.PaneInfoParam,
-    ) -> Iterator[tuple[bytes, tuple[float, list[bytes]]]]:
+    ) -> Iterator[Pane]:
         request_id, bodies = pane
         is_early = info.timing == PaneInfoTiming.EARLY
         yield request_id, (-math.inf if is_early else float(window.end), list(bodies))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from omakase.anonymity import anonymous_slate
 from omakase.core.slates import Slate, anonymous
-from omakase.exclusions import exclusions
 from omakase.ports.event_bus import Message
 from omakase.ports.forgotten import Forgotten
+from omakase.privacy.anonymity import anonymous_slate
+from omakase.privacy.exclusions import exclusions
 
 Recorded = tuple[Slate, bytes]
 

@@ -25,7 +25,7 @@ from omakase.core.posterior import Posterior
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
-from omakase.rebuilding import Learner
+from omakase.repairs.rebuilding import Learner
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 

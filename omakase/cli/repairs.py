@@ -21,9 +21,9 @@ from omakase.cli.options import Config, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
 from omakase.core.errors import InvalidInput, NotFound
 from omakase.deployment import Deployment
-from omakase.history import Choice, Progress
 from omakase.ports.model_store import ModelKey, ModelStore
-from omakase.rebuilding import Learner, Rebuilder, Rebuilt
+from omakase.repairs.history import Choice, Progress
+from omakase.repairs.rebuilding import Learner, Rebuilder, Rebuilt
 
 NEW = "new"
 
@@ -74,7 +74,7 @@ def start_warm(
 
     Example: `omakase models warm-start home --from old.ndjson --config examples/storefront.yaml --data-dir data`
     """
-    from omakase import warm_start  # with it comes what reads logs, which takes a second
+    from omakase.repairs import warm_start  # with it comes what reads logs, which takes a second
     from omakase.replay.items import read_items
 
     uris, product = Deployment(config, data_dir).uris, load_product(config)

@@ -13,7 +13,7 @@ from omakase.cli.options import ExistingDataDir
 from omakase.core.errors import InvalidInput
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
-from omakase.people import Forgetting
+from omakase.privacy.forgetting import Forgetting
 
 app = typer.Typer(help="What is kept of people.", no_args_is_help=True)
 

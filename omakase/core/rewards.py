@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from math import fsum
 from typing import Protocol
 
 from omakase.core.events import CLICK, CONVERSION, ONCE_ONLY, RETURN
@@ -47,10 +47,14 @@ class RewardTable:
         rewards = [self.weights.get(kind, 0.0) for kind in kinds & ONCE_ONLY]
         if len(kinds) > len(rewards):
             rewards += self._valued(events, model)
-        return {"click": 1.0 if CLICK in kinds else 0.0, "reward": fsum(rewards)}
+        return {"click": 1.0 if CLICK in kinds else 0.0, "reward": math.fsum(rewards)}
 
     def _valued(self, events: Collection[Happened], model: str) -> list[float]:
-        returned = {event.event_id: event.value for event in events if event.type == RETURN}
+        returned: dict[str, float] = {}
+        for event in events:
+            if event.type == RETURN:
+                most = math.inf if event.value is None else event.value
+                returned[event.event_id] = max(most, returned.get(event.event_id, -math.inf))
         converts = self.conversion_models is None or model.rpartition("/")[0] in self.conversion_models
         rewards = []
         for event in events:
@@ -59,6 +63,6 @@ class RewardTable:
             value = 1.0 if event.value is None else event.value
             if event.type == CONVERSION and event.event_id in returned:
                 taken_back = returned[event.event_id]
-                value = 0.0 if taken_back is None else value - taken_back
+                value = 0.0 if math.isinf(taken_back) else value - taken_back
             rewards.append(self.weights.get(event.type, 0.0) * value)
         return rewards

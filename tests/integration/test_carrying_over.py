@@ -25,10 +25,10 @@ from omakase.core.sessions import Example
 from omakase.core.slates import Ranked, Slate, stamp
 from omakase.core.training import summarise
 from omakase.core.values import Facts
-from omakase.history import Choice
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import Progress, Tick
-from omakase.rebuilding import Learner, Rebuilder
+from omakase.repairs.history import Choice
+from omakase.repairs.rebuilding import Learner, Rebuilder
 from tests.integration.stage import KEYRING, START
 
 COLOUR, DEVICE = Categorical("colour", ("red", "blue")), Categorical("device", ("ios", "web"))

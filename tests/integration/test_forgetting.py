@@ -13,9 +13,9 @@ from omakase.adapters.local.spool_reader import SpoolReader
 from omakase.core.errors import Unavailable
 from omakase.core.ids import Pseudonym
 from omakase.core.slates import Slate
-from omakase.people import Forgetting
 from omakase.ports.event_bus import Message
 from omakase.ports.touches import Touch, Touched
+from omakase.privacy.forgetting import Forgetting
 from omakase.serving.refused import Refused
 from omakase.wire import decode_slate, encode_slate
 from tests.integration.stage import KEYRING, START

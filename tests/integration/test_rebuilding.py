@@ -15,9 +15,9 @@ from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
 from omakase.core.errors import Conflict, InvalidInput, Unavailable
 from omakase.core.slates import Slate
-from omakase.history import Choice
 from omakase.ports.model_store import ModelKey
-from omakase.rebuilding import Rebuilder
+from omakase.repairs.history import Choice
+from omakase.repairs.rebuilding import Rebuilder
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
 from tests.integration.test_trainer import KEY, Desk, assert_same, expected
@@ -243,7 +243,7 @@ def test_reads_in_chunks_and_comes_to_the_same(desk, monkeypatch):
     for slate in slates:
         desk.happen(slate, (1, "impression"), (2, "click"))
     desk.tick(START + 10)
-    monkeypatch.setattr("omakase.history.CHUNK", 4)
+    monkeypatch.setattr("omakase.repairs.history.CHUNK", 4)
     seen: list[tuple[int, int]] = []
     rebuilder(desk).rebuild(KEY, ALL, None, 0.0, lambda done, total: seen.append((done, total)))
     assert_same(desk.learnt(), expected(*((slate, p, p - 1.0) for slate in slates for p in (1, 2))))

@@ -23,7 +23,7 @@ from omakase.core.training import summarise
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.ports.training_state import Progress, Tick
-from omakase.rebuilding import Learner
+from omakase.repairs.rebuilding import Learner
 from omakase.snapshots import Snapshot, encode_snapshot
 
 AT = 1_760_000_000.0

@@ -33,9 +33,9 @@ from omakase.ports.warehouse import Row
 from omakase.snapshots import Snapshot
 from omakase.wire import bus_body
 
-# This runner's trigger holds the watermark for an on-time pane even when it was fired already, and late data has moved the
-# end of its window forward: nothing lifts the hold then, and the run ends as stalled. Without it nothing else changes: a
-# window that is not over holds nothing that its own end would not.
+# This runner's trigger holds the watermark for an on-time pane even when that was fired already and late data has moved
+# the end of its window forward: nothing lifts the hold then, and the run ends as stalled. Without it nothing else
+# changes: a window that is not over holds nothing that its own end would not.
 AfterWatermark.has_ontime_pane = lambda _: False
 
 

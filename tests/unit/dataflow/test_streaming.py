@@ -145,8 +145,17 @@ def test_what_nobody_saw_within_the_window_is_unseen_and_never_learnt(run) -> No
     assert (ran.rows, ran.models) == ([], {})
 
 
+def test_what_is_received_at_the_end_of_a_window_is_learnt_although_people_go_on_after_it(run) -> None:
+    stream = start(slate()).send(event("impression", 1)).watermark(T + 999).send(event("click", 999))
+    for at in range(1005, 1200, 6):
+        stream.send(event("scroll", at)).watermark(T + at)
+    ran = run(stream)
+    assert learnt(ran) == [(0.0, None, 1.0), (1.0, 0.0, 1.0)]
+    assert ends(ran, EVENTS) == {"received": 35, "used": 1, "corrected_late": 1, "after_window": 33}
+
+
 def test_a_slate_that_was_given_up_is_not_taken_for_a_new_one(run) -> None:
-    stream = start(slate()).send(event("impression", 1)).watermark(T + 1101.1).send(event("click", 999))
+    stream = start(slate()).send(event("impression", 1)).watermark(T + 1111).send(event("click", 999))
     ran = run(stream)
     assert learnt(ran) == [(0.0, None, 1.0)]
     assert ends(ran, EVENTS) == {"received": 2, "used": 1, "after_window": 1}
@@ -240,7 +249,9 @@ def test_a_pane_that_is_folded_again_makes_the_same_and_folded_on_top_makes_noth
 
 
 def test_a_slate_that_is_over_is_remembered_until_nothing_of_it_can_come() -> None:
-    _, kept, due_at = PANES.fold(None, request(), [bus_body(slate())], T + 1100)
+    _, kept, due_at = PANES.fold(None, request(), [bus_body(slate())], T + 1000)
+    assert (kept != OVER, due_at) == (True, T + 1000 + 100 + 10)
+    _, kept, due_at = PANES.fold(kept, request(), [], due_at)
     assert kept == OVER
     # The last event of the window is dropped by then: its own window ends a gap after it, and then comes the lateness.
-    assert due_at == T + 1000 + 10 + 1100
+    assert due_at == T + 1000 + 10 + PANES.lateness_s

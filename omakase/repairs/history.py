@@ -18,7 +18,7 @@ from omakase.core.refolding import ExampleColumns, refold
 from omakase.core.training import OUTCOMES
 from omakase.ports.model_store import ModelKey
 from omakase.ports.warehouse import Cell, Row, Warehouse
-from omakase.reencoding import Encoder
+from omakase.repairs.reencoding import Encoder
 
 CHUNK = 25_000
 _CELLS = "e.context_factor, e.item_factor, e.served_at, e.weight, e.click, e.reward, e.click_before, e.reward_before"

@@ -17,12 +17,12 @@ from omakase.core.errors import InvalidInput, NotFound
 from omakase.core.features import FeatureSpec
 from omakase.core.policies import Belief
 from omakase.core.suggestion import suggest
-from omakase.history import Choice, Extent, History, Progress, Refolded
 from omakase.models import REBUILD, Damaged, Published
 from omakase.ports.model_store import ModelKey, ModelStore
 from omakase.ports.training_state import TrainingState
 from omakase.ports.warehouse import Warehouse
-from omakase.reencoding import Encoder
+from omakase.repairs.history import Choice, Extent, History, Progress, Refolded
+from omakase.repairs.reencoding import Encoder
 from omakase.snapshots import Snapshot, model_key
 
 

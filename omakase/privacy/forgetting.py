@@ -15,12 +15,12 @@ from pathlib import Path
 from omakase import adapters
 from omakase.adapters.local.files import disk_errors, locked
 from omakase.adapters.local.spool_rewriting import Rewritten, rewrite_spool
-from omakase.anonymity import anonymous_message, anonymous_slate
 from omakase.core.errors import Corrupt
 from omakase.core.ids import Pseudonym
 from omakase.deployment import Deployment
-from omakase.exclusions import exclusions
 from omakase.ports.event_bus import EventBus
+from omakase.privacy.anonymity import anonymous_message, anonymous_slate
+from omakase.privacy.exclusions import exclusions
 from omakase.serving.refused import Refused
 from omakase.wire import decode_slate
 

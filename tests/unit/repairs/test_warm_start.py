@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from omakase import models, warm_start
+from omakase import models
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.config import parse_product
 from omakase.core.catalogue import Item
@@ -18,7 +18,8 @@ from omakase.core.errors import InvalidInput
 from omakase.core.features import cross
 from omakase.core.posterior import Statistics
 from omakase.ports.model_store import ABSENT
-from omakase.rebuilding import Learner
+from omakase.repairs import warm_start
+from omakase.repairs.rebuilding import Learner
 from omakase.snapshots import Snapshot, encode_snapshot
 
 PRODUCT = """

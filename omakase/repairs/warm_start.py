@@ -26,10 +26,10 @@ from omakase.core.features import DERIVED, Factor
 from omakase.core.refolding import ExampleColumns
 from omakase.core.training import OUTCOMES
 from omakase.core.values import Facts, facts_of
-from omakase.history import CHUNK, Refolded
 from omakase.models import WARM_START, Published
 from omakase.ports.model_store import ModelStore
-from omakase.rebuilding import Learner
+from omakase.repairs.history import CHUNK, Refolded
+from omakase.repairs.rebuilding import Learner
 from omakase.replay.log import read_log
 from omakase.replay.table import Faults
 
