@@ -79,7 +79,11 @@ class Publisher:
             if not new:
                 self._batches.settle(key, batches[-1].last, generation, snapshot.published_at)
                 return
-            grown = self._held(snapshot, new) or self._add(snapshot, new)
+            try:
+                grown = self._held(snapshot, new) or self._add(snapshot, new)
+            except Corrupt:
+                self._gather(snapshot, batches)
+                raise
             try:
                 written = self._store.publish(key, encode_snapshot(grown), if_generation=generation)
             except Conflict:
@@ -138,7 +142,7 @@ class Publisher:
         return new
 
     def _gather(self, frozen: Snapshot, batches: Sequence[Batch]) -> None:
-        """While a model is frozen, what waits for it becomes one batch: it may wait for days."""
+        """While a model is frozen or refuses, what waits for it becomes one batch: it may wait for days."""
         new = self._not_in(frozen, batches)
         if len(new) < _MANY:
             return

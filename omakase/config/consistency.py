@@ -25,7 +25,7 @@ from omakase.config.schema import (
     Section,
     Variant,
 )
-from omakase.core.events import CONVERSION
+from omakase.core.events import CONVERSION, EXCLUSION
 from omakase.core.features import DERIVED
 from omakase.core.suggestion import suggest
 
@@ -53,6 +53,7 @@ def faults_of(root: Node) -> Iterator[Fault]:
     for model in root.entries("models").values():
         yield from _model(model, root)
     yield from _durations(root.find("learning"))
+    yield from _own_words(root)
 
 
 def _shares(placement: Node) -> Iterator[Fault]:
@@ -79,6 +80,12 @@ def _event_types(placement: Node, root: Node) -> Iterator[Fault]:
     for kind, node in placement.entries("rewards").items():
         if kind not in known:
             yield Fault(node.line, node.path, f"unknown event type (event_types lists new ones){suggest(kind, known)}")
+
+
+def _own_words(root: Node) -> Iterator[Fault]:
+    for kind in root.elements("event_types"):
+        if kind.plain == EXCLUSION:
+            yield Fault(kind.line, kind.path, f"{EXCLUSION} is Omakase's own word: choose another name")
 
 
 def _conversions(placement: Node, root: Node) -> Iterator[Fault]:

@@ -20,7 +20,7 @@ the watermark of the fold before, less window and lateness, or after a drain the
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -82,14 +82,15 @@ class _Delivery:
         self.position = position
         self.seen = list(state.seen)
         self.settled = state.settled
-        self.repeats = list(state.repeats)
+        # Bounded within a fold too: each event is looked up among them, and a client may send as many as it likes.
+        self.repeats = deque(state.repeats, MAX_REPEATS)
         self.joined = state.joined
         self.learnt = state.learnt
         self.excluded = state.excluded
         self.closes_at = state.closes_at(rules)
 
     def state(self) -> DeliveryState:
-        repeats = tuple(self.repeats[-MAX_REPEATS:])
+        repeats = tuple(self.repeats)
         return DeliveryState(tuple(self.seen), self.settled, repeats, self.joined, self.learnt, self.excluded)
 
     def has_read(self, receipt_id: bytes) -> bool:

@@ -44,14 +44,16 @@ class Forgetting:
         letters, warehouse = adapters.open_dead_letters(uris.training), adapters.open_warehouse(uris.warehouse)
         forgotten.forget(self.people, self.now)  # from here on tracking blanks what it takes
         reached = {"contexts": self._contexts(), "spool": self._spools(bus)}
-        touches, credits = adapters.open_touches(uris.deliveries), adapters.open_credits(uris.deliveries)
-        reached["touches"] = touches.forget(self.people)
-        reached["orders"] = credits.forget(self.people) + adapters.open_orders(uris.deliveries).forget(self.people)
+        reached["touches"], reached["orders"] = self._touches_and_orders()
         reached["deliveries"] = forgotten.rewrite(self._names, lambda body: self._slate(bus, body))
         reached["bus"] = log.rewrite(self._names, self._message)
         reached["dead letters"] = letters.rewrite(self._names, self._message)
         self._wait_for_loader()
         reached["warehouse"] = warehouse.forget(self.people)
+        # Until their records were blanked, tracking noted what they touched, and attributed their orders.
+        touches, orders = self._touches_and_orders()
+        reached["touches"] += touches
+        reached["orders"] += orders
         reached["deliveries"] += forgotten.rewrite(self._names, lambda body: self._slate(bus, body))
         reached["bus"] += log.rewrite(self._names, self._message)
         return reached
@@ -66,6 +68,11 @@ class Forgetting:
         for person in self.people:
             contexts.forget(person)
         return known
+
+    def _touches_and_orders(self) -> tuple[int, int]:
+        uri = self.deployment.uris.deliveries
+        touches, credits, orders = adapters.open_touches(uri), adapters.open_credits(uri), adapters.open_orders(uri)
+        return touches.forget(self.people), credits.forget(self.people) + orders.forget(self.people)
 
     def _slate(self, bus: EventBus, body: bytes) -> bytes:
         """A slate's record that is nobody's. Its deliveries are excluded first: afterwards nobody could find them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from omakase import adapters
+from omakase.adapters.local.forgotten import SqliteForgotten
 from omakase.adapters.local.spool import Spool
 from omakase.adapters.local.spool_reader import SpoolReader
 from omakase.core.errors import Unavailable
@@ -101,6 +102,23 @@ def test_every_place_holds_something_before_and_nothing_afterwards(house):
     assert not {name for name in house.holding(SECRET) if not name.startswith("contexts.db")}  # Bob's is there
     assert house.holding(BOB) >= {"bus.db", "deliveries.db", "contexts.db", "deliveries", "events"}
     assert set(house.forget().values()) == {0}
+
+
+def test_what_tracking_notes_of_them_until_their_records_are_blanked_goes_too(house, monkeypatch):
+    slates = house.live_in()
+    rewrite = SqliteForgotten.rewrite
+
+    def rewrite_late(*arguments):
+        touch = Touch(
+            slates["ada"].request_id, START, TABLET, ADA, START, "home", "a", "p", (Touched(2, "j", is_click=True),)
+        )
+        adapters.open_touches(house.deployment.uris.deliveries).note([touch])
+        monkeypatch.setattr(SqliteForgotten, "rewrite", rewrite)
+        return rewrite(*arguments)
+
+    monkeypatch.setattr(SqliteForgotten, "rewrite", rewrite_late)
+    assert house.forget()["touches"] == 2
+    assert house.holding(ADA, TABLET) == set()
 
 
 def test_what_was_learnt_within_the_window_is_unlearnt_and_the_account_balances(house):

@@ -6,6 +6,7 @@ session and no watermark either, for neither may change what is learnt in the en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -96,7 +97,12 @@ class Reference:
     def _reward(self, events: Iterable[Event], converts: bool) -> float:
         total = 0.0
         once = set()
-        returned = {event.event_id: event.value for event in events if event.type == "return"}
+        returned: dict[str, float | None] = {}  # of several returns of one sale, the one that takes back most
+        for event in events:
+            if event.type == "return":
+                known = returned.get(event.event_id, -math.inf)
+                whole = event.value is None or known is None
+                returned[event.event_id] = None if whole else max(known, event.value)
         for event in events:
             weight = self.weights.get(event.type, 0.0)
             if event.type in ("impression", "click"):

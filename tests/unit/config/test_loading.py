@@ -112,6 +112,7 @@ def test_a_valid_configuration_is_what_was_written() -> None:
         ("session_max_s: 3600", "session_max_s: 86401", "26: learning.session_max_s: 86401 is longer than reward_window_s, which is 86400"),
         ("buckets: 8", "buckets: 900", "14: models.main.features: shop makes d = (1 + item) × (1 + context) = 3620 dimensions"),
         ("click: 1.0", "clik: 1.0", "6: placements.home.rewards.clik: unknown event type (event_types lists new ones); did you mean 'click'?"),
+        ("[add_to_cart]", "[add_to_cart, exclusion]", "27: event_types[1]: exclusion is Omakase's own word: choose another name"),
         # What YAML would let pass.
         ("slots: 3", "slots: 3\n    slots: 4", "4: placements.home.slots: is given twice, first in line 3"),
         ("slots: 3", "? [a]\n    : 1", "3: placements.home: a key must be a word"),

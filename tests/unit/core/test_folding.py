@@ -11,7 +11,7 @@ import pytest
 
 from omakase.core.accounting import DELIVERIES, EVENTS, REDELIVERED
 from omakase.core.events import Event, Joined
-from omakase.core.folding import MAX_EVENTS, fold_slate
+from omakase.core.folding import MAX_EVENTS, MAX_REPEATS, fold_slate
 from omakase.core.ids import NOBODY, RequestId
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Fold, SessionRules, SlateRead, SlateState
@@ -151,6 +151,23 @@ def test_a_delivery_remembers_no_more_than_its_bound() -> None:
     events = [event("conversion", 0, event_id=str(number)) for number in range(MAX_EVENTS + 5)]
     last = fold(None, events, math.inf, SLATE)
     assert ends(last, EVENTS) == {"received": MAX_EVENTS + 5, "used": MAX_EVENTS, "rejected": 5}
+
+
+def test_each_further_duplicate_costs_no_more_than_the_bound_however_many_one_fold_reads() -> None:
+    looked_at = 0
+
+    class Counted(bytes):
+        __hash__ = bytes.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looked_at
+            looked_at += 1
+            return bytes.__eq__(self, other)  # type: ignore[no-any-return]
+
+    sent = [event("click", i / 1000) for i in range(4 * MAX_REPEATS)]
+    read = fold(None, [replace(one, receipt_id=Counted(one.receipt_id)) for one in sent], 5, SLATE)
+    assert ends(read, EVENTS) == {"received": len(sent), "duplicate": len(sent) - 1}
+    assert looked_at <= len(sent) * (MAX_REPEATS + 1)
 
 
 def test_an_open_session_is_closed_when_its_slate_expires_however_long_the_gap() -> None:

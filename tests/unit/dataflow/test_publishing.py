@@ -40,6 +40,12 @@ class Desk:
         batches = [batch_of(key, sums, (float(number),), done.sequences.get(key, 0) + 1) for key in keys]
         self.state.commit(Tick(Progress(number), {}, batches=batches))
 
+    def take_back(self, key: ModelKey) -> None:
+        sums = Statistics.retraction(np.ones(2), 1.0, {"click": 0.0, "reward": 0.0})
+        done = self.state.progress()
+        batch = batch_of(key, sums, (), done.sequences.get(key, 0) + 1)
+        self.state.commit(Tick(Progress(done.number + 1), {}, batches=[batch]))
+
     def see(self, clicks: int, predicted: float, n: int = 1000, since: float | None = None) -> None:
         """A batch of examples, served now or `since`."""
         outcome = np.array([1.0] * clicks + [0.0] * (n - clicks))
@@ -103,6 +109,21 @@ def test_a_drain_does_not_wait(desk):
 def test_without_batches_nothing_is_written(desk):
     desk.publish_at(0.0)
     assert desk.store.keys() == []
+
+
+def test_what_waits_for_a_model_that_refuses_stays_small_and_is_learnt_once_the_sums_are_right_again(desk):
+    """What was taken back had been given up by a rollback: there is less than nothing of it for a while."""
+    desk.learn(KEY, n=3)
+    desk.publish_at(0.0)
+    for step in range(1, 40):
+        desk.take_back(KEY)
+        desk.publish_at(step * INTERVAL_S)
+    assert len(desk.state.pending()) < 35
+    assert desk.found()[1] <= 3
+    desk.learn(KEY, n=100)
+    desk.publish_at(100.0)
+    assert desk.state.pending() == []
+    assert desk.found()[1] == 3 - 39 + 100
 
 
 def test_a_model_that_refuses_does_not_hold_up_the_others(desk, caplog):
