@@ -84,6 +84,11 @@ class Loader:
 
     def _load_some(self) -> int:
         after = self.cursor.read()
+        if after > self.log.last_offset():
+            raise Corrupt(
+                f"the bus was lost: it never had the {after} messages that were loaded. The new one counts from 1 again: "
+                f"move the warehouse's `deliveries` and `events` aside, and write 0 into {self.cursor.path}"
+            )
         messages = self.log.read(after, _READ)
         if not messages:
             return 0

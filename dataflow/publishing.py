@@ -65,7 +65,8 @@ class Publisher:
             try:
                 self._publish_model(key, list(batches))
             except OmakaseError as error:
-                log.error("model %s waits with its batches: %s", key, error)
+                way_out = f"; omakase models rebuild {key}" if isinstance(error, Corrupt) else ""
+                log.error("model %s waits with its batches: %s%s", key, error, way_out)
             self._published[key] = self._monotonic()
 
     def _publish_model(self, key: ModelKey, batches: Sequence[Batch]) -> None:

@@ -1,9 +1,10 @@
-"""A trainer whose memory was lost goes on where the memory ended, and says what was lost with it."""
+"""A trainer whose memory or whose bus was lost goes on where the other ends, and says what was lost."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, DeliveryEnd, EventEnd, Tally
 from omakase.ports.event_bus import EventLog
@@ -18,13 +19,15 @@ def recover(bus: EventLog, state: TrainingState, consumer: str) -> None:
     """Start a memory that is new, though its trainer has read before, after what was acknowledged.
 
     What is still on the bus from before that was learnt already. What was read and not yet closed is gone: whatever was
-    read counts as `lost`. Raises: Unavailable.
+    read counts as `lost`. And a memory whose bus is new, though it has read before, starts at the first of its offsets.
+    Raises: Unavailable.
     """
     with state.held():
-        if state.progress().number:
-            return
+        progress = state.progress()
         cursor = bus.acknowledge(consumer, 0)
-        if not cursor:
+        if progress.number > 1 and progress.cursor and not cursor:
+            _start_again(state, progress)
+        if progress.number or not cursor:
             return
         lost = _units_through(bus, cursor)
         deliveries, events = lost[DELIVERIES], lost[EVENTS]
@@ -43,6 +46,12 @@ def recover(bus: EventLog, state: TrainingState, consumer: str) -> None:
         deliveries,
         events,
     )
+
+
+def _start_again(state: TrainingState, progress: Progress) -> None:
+    """The bus knows of no consumer: it is another one, and its offsets say nothing of what was read before."""
+    state.commit(Tick(replace(progress, number=progress.number + 1, cursor=0), {}))
+    log.error("the bus was lost: what was on it and not read, is in no model; reading the new one from its start")
 
 
 def _units_through(bus: EventLog, cursor: int) -> Counter[str]:

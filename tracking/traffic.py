@@ -36,7 +36,8 @@ class Rates:
 
     A name has two counters, of this minute and of the one before. Of the minute before counts the share that the
     sliding minute still covers, as if it had been even: exact for steady traffic. The `remembered` names that came
-    last are known, some 250 bytes each; whoever falls out begins at zero. Nothing of it is stored.
+    last are known, some 250 bytes each; whoever falls out begins at zero. Nothing of it is stored. What is
+    older than the minute before is not judged.
     """
 
     def __init__(self, limit: int, remembered: int = 100_000) -> None:
@@ -48,6 +49,9 @@ class Rates:
         """Count `n` more. Returns how many of them, the last ones, are over the limit. Units: at in Unix seconds."""
         minute, into = int(at // _MINUTE_S), at % _MINUTE_S / _MINUTE_S
         known, before, now = self._counts.pop(name, (minute, 0, 0))
+        if minute < known - 1:  # it waited for its delivery: what was usual in its own minute is not known any more
+            self._counts[name] = (known, before, now)
+            return 0
         if minute > known:
             before, now = (now if minute == known + 1 else 0), 0
         room = int(self._limit - before * (1.0 - into)) - now

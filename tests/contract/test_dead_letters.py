@@ -102,3 +102,10 @@ def test_rewrites_what_holds_a_text_and_nothing_else(letters, trainer):
     for changed in (2, 0):
         assert letters.rewrite([b"ada", b"eve"], lambda body: body.replace(b"ada", b"---")) == changed
     assert [found.body for found in letters.read()] == [b"\xff\x00---", b"of bob", b"of ---"]
+
+
+def test_a_message_that_comes_again_and_still_cannot_be_used_is_one_letter_that_stands_for_both(letters, trainer):
+    trainer.tick(letter(1))
+    trainer.tick(letter(1))
+    assert [found.units for found in letters.read()] == [2]
+    assert trainer.account() == (2, {"rejected": 2})

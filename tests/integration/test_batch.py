@@ -191,6 +191,14 @@ def test_a_lost_cursor_overwrites_nothing_that_the_bus_no_longer_has(desk):
     assert desk.rows("SELECT count(DISTINCT request_id) AS n FROM deliveries") == [{"n": 4}]
 
 
+def test_a_lost_bus_is_an_error_that_says_what_to_do_and_nothing_is_skipped(desk):
+    desk.cursor.write(10)
+    desk.serve(new_slate())
+    with pytest.raises(Corrupt, match="the bus was lost"):
+        desk.loader.load()
+    assert desk.cursor.read() == 10
+
+
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "rubbish"])
 def test_a_cursor_that_holds_no_offset_is_an_error_that_names_it(desk, text):
     desk.cursor.path.write_text(text)

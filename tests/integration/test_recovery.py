@@ -1,4 +1,4 @@
-"""A trainer whose memory was lost."""
+"""A trainer whose memory was lost, or its bus."""
 
 from __future__ import annotations
 
@@ -82,3 +82,24 @@ def test_a_memory_that_is_there_or_was_never_needed_is_left_alone(desk, tmp_path
     before = desk.state.progress()
     recover(desk.bus, SqliteTrainingState(tmp_path / "training.db"), CONSUMER)
     assert desk.state.progress() == before
+
+
+def test_where_the_bus_was_lost_the_new_one_is_read_from_its_start(desk, tmp_path, caplog):
+    first, second = new_slate(), new_slate()
+    desk.receive(first)
+    for at in (1, 2):
+        desk.happen(first, (at, "click"))
+        desk.tick(START + 20 * at)
+    for file in tmp_path.glob("bus.db*"):
+        file.unlink()
+    found = Desk(tmp_path)
+    found._numbers = itertools.count(1000)
+    found.receive(second)
+    recover(found.bus, found.state, CONSUMER)
+    assert "the bus was lost" in caplog.text
+    found.happen(second, (1, "click"))
+    found.tick(START + 80)
+    assert_same(found.learnt(), expected((first, 1, 1.0), (first, 2, 1.0), (second, 1, 1.0)))
+    caplog.clear()
+    recover(found.bus, found.state, CONSUMER)
+    assert not caplog.text

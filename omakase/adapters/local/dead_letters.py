@@ -36,7 +36,11 @@ SELECT number, {_COLUMNS} FROM dead_letter WHERE number < :before AND (:reason I
 ORDER BY number DESC LIMIT :limit
 """  # noqa: S608
 _REPLAYED = "DELETE FROM dead_letter WHERE next_key = ? RETURNING next_key, units, received_at"
-_SET_ASIDE = f"INSERT INTO dead_letter (next_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+# A message that came again after the bus forgot its key, and still cannot be used, stands for more in one letter.
+_SET_ASIDE = f"""
+INSERT INTO dead_letter (next_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET units = units + excluded.units
+"""  # noqa: S608
 _COUNT = """
 SELECT kind, reason, sum(kept), sum(dropped) FROM (
     SELECT kind, reason, units AS kept, 0 AS dropped FROM dead_letter

@@ -40,6 +40,13 @@ def test_a_clock_that_goes_back_does_not_forgive() -> None:
     assert rates.excess("a", 5, 1230.0) == 5
 
 
+def test_what_waited_for_its_delivery_is_not_taken_for_a_rush() -> None:
+    rates = Rates(10)
+    assert rates.excess("a", 1, 1800.0) == 0
+    assert over(rates, "a", [1200.0 + n for n in range(45)]) == 0
+    assert rates.excess("a", 9, 1801.0) == 0
+
+
 def test_remembers_a_bounded_number_of_names_and_forgets_the_longest_unseen() -> None:
     rates = Rates(1, remembered=2)
     for name in ("a", "b", "a", "c"):
