@@ -86,7 +86,7 @@ class Loader:
         after = self.cursor.read()
         if after > self.log.last_offset():
             raise Corrupt(
-                f"the bus was lost: it never had the {after} messages that were loaded. The new one counts from 1 again: "
+                f"the bus was lost: it never had the {after} messages that were loaded. The new one starts at 1: "
                 f"move the warehouse's `deliveries` and `events` aside, and write 0 into {self.cursor.path}"
             )
         messages = self.log.read(after, _READ)
