@@ -232,9 +232,11 @@ class _Folding:
     def _learn(
         self, delivery: _Delivery, joined: Joined, outcomes: Mapping[str, float] | None, learnt: Learnt | None
     ) -> None:
-        clicks = [seen.received_at for seen in delivery.seen[delivery.settled :] if seen.type == CLICK]
         weight, before = (1.0, None) if learnt is None else (learnt.weight, learnt.outcomes)
-        clicked_at = min(clicks, default=None)
+        clicked_at = None  # a click that is taken back was not learnt
+        if outcomes is not None:
+            clicks = (seen.received_at for seen in delivery.seen[delivery.settled :] if seen.type == CLICK)
+            clicked_at = min(clicks, default=None)
         self.examples.append(
             Example(joined, outcomes, weight, self._issued, before, clicked_at, self._request_id, delivery.position)
         )

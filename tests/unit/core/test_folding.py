@@ -259,6 +259,13 @@ def test_an_unwanted_event_takes_back_what_was_learnt_of_its_delivery() -> None:
     assert kept(third).open_deliveries == 1
 
 
+def test_a_click_that_waits_when_its_delivery_is_taken_back_is_no_click_that_was_learnt() -> None:
+    first = fold(None, [event("impression", 0)], 20, SLATE)
+    second = fold(first.state, [event("click", 30), unwanted(31, "conversion")], 50)
+    (taken_back,) = second.examples
+    assert (taken_back.outcomes, taken_back.clicked_at) == (None, None)
+
+
 def test_what_comes_after_the_exclusion_is_excluded_too_and_read_again_is_redelivered() -> None:
     events = [event("impression", 0), unwanted(1)]
     first = fold(None, events, 50, SLATE)
