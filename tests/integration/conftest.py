@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.stage import RunningGateway, RunningRecommender, Shop, Stage, free_port
+from tests.integration.till import Till
 
 
 @pytest.fixture
@@ -43,3 +44,11 @@ def alone(stage: Stage, shop: Shop, tmp_path: Path) -> Iterator[RunningGateway]:
     running = RunningGateway(stage, shop, tmp_path / "gateway", f"127.0.0.1:{free_port()}")
     yield running
     running.stop()
+
+
+@pytest.fixture
+def till(stage: Stage, tmp_path: Path) -> Iterator[Till]:
+    """Tracking with a key for orders."""
+    till = Till(stage, tmp_path)
+    yield till
+    till.close()

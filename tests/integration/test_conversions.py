@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,6 @@ from omakase.core.accounting import EVENTS
 from omakase.core.errors import Unavailable
 from tests.integration.stage import START, Stage, until
 from tests.integration.till import WAIT_S, Till
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def till(stage: Stage, tmp_path: Path) -> Iterator[Till]:
-    till = Till(stage, tmp_path)
-    yield till
-    till.close()
 
 
 def ends(till: Till) -> dict[str, int]:

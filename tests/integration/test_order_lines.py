@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,6 @@ import pytest
 
 from tests.integration.stage import START, Stage
 from tests.integration.till import Till
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def till(stage: Stage, tmp_path: Path) -> Iterator[Till]:
-    till = Till(stage, tmp_path)
-    yield till
-    till.close()
 
 
 def test_nobody_without_a_server_key_sells_anything(till: Till) -> None:

@@ -34,8 +34,9 @@ from omakase.core.training import summarise
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import StoredState
 from omakase.wire import bus_body
+from tests.plain_sums import Sums
 from tests.property.histories import CONVERTING, START, WEIGHTS, History, Reading, histories, times
-from tests.property.reference import Reference, Sums
+from tests.property.reference import Reference
 from tests.unit.dataflow.stream import OpenStore, Stream, stopped_clock
 
 REWARDS = {

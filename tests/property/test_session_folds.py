@@ -21,7 +21,8 @@ from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
 from omakase.core.training import summarise
 from omakase.states import decode_state, encode_state
-from tests.property.reference import Reference, Sums
+from tests.plain_sums import Sums
+from tests.property.reference import Reference
 
 POSITIONS = 2
 MODEL = "home/abc"

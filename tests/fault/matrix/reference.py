@@ -6,12 +6,13 @@ Nothing of `omakase.core` is used here, and no Beam: a mistake in those must not
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.fault.matrix.shop import CONVERTING, REWARDS
+from tests.plain_sums import Sums, features
 
 ONCE_ONLY = ("impression", "click")
 
@@ -38,29 +39,6 @@ class Stored:
     number: int
 
 
-@dataclass(slots=True)
-class Sums:
-    """Shapes: precision (d, d), moments (d,) by outcome."""
-
-    precision: NDArray[np.float64]
-    moments: dict[str, NDArray[np.float64]]
-    energies: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "reward": 0.0})
-    weight: float = 0.0
-    examples: int = 0
-
-    @classmethod
-    def empty(cls, d: int) -> Sums:
-        return cls(np.zeros((d, d)), {"click": np.zeros(d), "reward": np.zeros(d)})
-
-    def add(self, x: NDArray[np.float64], outcomes: Mapping[str, float]) -> None:
-        self.precision += np.outer(x, x)
-        for name, y in outcomes.items():
-            self.moments[name] += y * x
-            self.energies[name] += y * y
-        self.weight += 1.0
-        self.examples += 1
-
-
 Place = tuple[str, int]  # request id and position: one delivery
 
 
@@ -79,7 +57,7 @@ def fold(deliveries: Mapping[Place, Delivery], events: Sequence[Stored]) -> dict
         delivery = deliveries.get(place)
         if delivery is None or not delivery.model:
             continue
-        x = features(delivery)
+        x = features(delivery.context_factor, delivery.item_factor)
         types = [type_ for type_, _ in happened]
         reward = 0.0
         for type_, worth in REWARDS.items():
@@ -90,11 +68,3 @@ def fold(deliveries: Mapping[Place, Delivery], events: Sequence[Stored]) -> dict
         click = 1.0 if "click" in types else 0.0
         sums.setdefault(delivery.model, Sums.empty(len(x))).add(x, {"click": click, "reward": reward})
     return sums
-
-
-def features(delivery: Delivery) -> NDArray[np.float64]:
-    """The item's numbers, then the item's numbers times each number of the context."""
-    x = list(delivery.item_factor)
-    for number in delivery.context_factor:
-        x += [number * item_number for item_number in delivery.item_factor]
-    return np.array(x)

@@ -11,7 +11,8 @@ import numpy as np
 from omakase.core.posterior import Statistics
 from tests.fault.matrix.evidence import Evidence
 from tests.fault.matrix.notes import Answer, Wish
-from tests.fault.matrix.reference import Place, Sums, counted, fold
+from tests.fault.matrix.reference import Place, counted, fold
+from tests.plain_sums import Sums
 
 _ENDS_OF_COUNTED = ("used", "corrected_late")
 
