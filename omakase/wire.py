@@ -162,7 +162,7 @@ def joined_of(message: pb.Joined) -> Joined:
 class RecordedSlate:
     """A slate's record as it was spooled, opened only as far as its events need: no fact and no factor is decoded.
 
-    Cost: about 15 µs to open one of ten deliveries and 2 µs for each asked for, a sixth of `decode_slate` and `Joined.of`.
+    Cost: about 15 µs to open one of ten deliveries, then 2 µs a delivery; a sixth of `decode_slate` and `Joined.of`.
     """
 
     def __init__(self, body: bytes) -> None:
