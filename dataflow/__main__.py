@@ -12,7 +12,6 @@ from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
 from dataflow.recovery import recover
 from dataflow.trainer import CONSUMER, Trainer
-from dataflow.transforms import priors_of
 from omakase.adapters import (
     open_clock,
     open_dead_letters,
@@ -23,6 +22,7 @@ from omakase.adapters import (
     open_warehouse,
 )
 from omakase.config import load_product
+from omakase.configured import learners_of
 from omakase.serving import process
 from omakase.serving.gauges import TrainerGauges, serve_gauges
 from omakase.settings import TrainerSettings
@@ -43,7 +43,7 @@ def build(settings: TrainerSettings) -> Trainer:
             store,
             batches,
             clock,
-            priors_of(product),
+            learners_of(product),
             shard,
             interval_s,
             time.monotonic,

@@ -16,9 +16,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from dataflow.transforms import Folded, FoldSlate, SumExamples, Widths, half_lives_of, widths_of
+from dataflow.transforms import Folded, FoldSlate, SumExamples
 from omakase.config.schema import Product
+from omakase.configured import Widths, learners_of, widths_of
 from omakase.core.ids import RequestId
+from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules
@@ -42,14 +44,14 @@ class Outcome:
 class Pipeline:
     """The bounded assembly. `widths` holds (m, p) by model: events whose features differ are set aside.
 
-    `half_lives` holds those of the models that forget, in seconds.
+    `learners` says how each model learns; examples of a model that is not configured are summed as a linear one's.
     """
 
     rules: SessionRules
     rewards: Mapping[str, RewardTable]
     widths: Mapping[str, Widths]
     batch_size: int
-    half_lives: Mapping[str, float] = field(default_factory=dict)
+    learners: Mapping[str, Learner] = field(default_factory=dict)
 
     @classmethod
     def of(cls, product: Product) -> Pipeline:
@@ -59,7 +61,7 @@ class Pipeline:
             product.reward_tables(),
             widths_of(product),
             learning.batch_size,
-            half_lives_of(product),
+            learners_of(product),
         )
 
     def run(self, work: Sequence[tuple[bytes, bytes]], now: float, closed_before: float) -> Outcome:
@@ -79,7 +81,7 @@ class Pipeline:
                 _ = folds | "name" >> beam.Map(_named) | "keep folds" >> beam.ParDo(Keep(desk, FOLDS))
                 _ = (
                     folds
-                    | "sum" >> SumExamples(self.batch_size, self.half_lives)
+                    | "sum" >> SumExamples(self.batch_size, self.learners)
                     | "keep sums" >> beam.ParDo(Keep(desk, SUMS))
                 )
             done = _DESKS[desk].done

@@ -22,7 +22,8 @@ from apache_beam.transforms.userstate import (
 )
 from apache_beam.utils.timestamp import Timestamp
 
-from dataflow.transforms import MESSAGE, STATE, Folded, FoldSlate, Widths
+from dataflow.transforms import MESSAGE, STATE, Folded, FoldSlate
+from omakase.configured import Widths
 from omakase.core.ids import RequestId, issued_at
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules

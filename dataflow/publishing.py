@@ -11,7 +11,7 @@ from operator import add, attrgetter
 
 from omakase.core.calibration import UNCALIBRATED, Calibration, is_mature
 from omakase.core.errors import Conflict, Corrupt, OmakaseError
-from omakase.core.policies import Belief
+from omakase.core.learners import Learner, LinearLearner
 from omakase.core.posterior import Statistics
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
@@ -24,6 +24,8 @@ _ATTEMPTS = 5
 _MANY = 32
 # A published snapshot is served everywhere within this time.
 _SWAP_S = 60.0
+# What waits for a model that is no longer configured is added to it all the same.
+_UNCONFIGURED = LinearLearner(0, 0)
 
 
 class Publisher:
@@ -41,7 +43,7 @@ class Publisher:
         store: ModelStore,
         batches: PendingBatches,
         clock: Clock,
-        priors: Mapping[ModelKey, float],
+        learners: Mapping[str, Learner],
         shard: str,
         interval_s: float,
         monotonic: Callable[[], float],
@@ -50,7 +52,7 @@ class Publisher:
         self._store = store
         self._batches = batches
         self._clock = clock
-        self._priors = priors
+        self._learners = learners
         self._shard = shard
         self._interval_s = interval_s
         self._monotonic = monotonic
@@ -100,8 +102,9 @@ class Publisher:
         """The snapshot with what continues it. Raises: Corrupt."""
         sums = [decode_snapshot(batch.statistics).statistics for batch in new]
         before = snapshot.statistics if snapshot.statistics.dimensions else Statistics.empty(sums[0].dimensions)
-        statistics = reduce(add, sums, before)
-        Belief.of(statistics, self._priors.get(new[0].key, 1.0))  # refuse what no recommender could serve
+        learner = self._learners.get(new[0].key, _UNCONFIGURED)
+        statistics = reduce(learner.absorb, sums, before)
+        learner.believe(statistics)  # refuse what no recommender could serve
         now = self._clock.now()
         return replace(
             snapshot,

@@ -32,6 +32,7 @@ from dataflow.examples import example_row
 from dataflow.publishing import Publisher, batch_of
 from omakase.core.calibration import Calibration
 from omakase.core.errors import Conflict
+from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
 from omakase.core.sessions import Example
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
@@ -107,7 +108,7 @@ class Release:
     """
 
     open_store: Callable[[], ModelStore]
-    priors: Mapping[ModelKey, float]
+    learners: Mapping[str, Learner]
     shard: str
     interval_s: float
     clock: Callable[[], float] = time.time
@@ -121,7 +122,7 @@ class Release:
         """Publish what can be. Returns what is still held, and what was published."""
         held = Held(batches)
         ratio = self.max_click_rate_ratio
-        Publisher(store, held, self, self.priors, shard, 0.0, self.clock, ratio).publish(at_once=True)
+        Publisher(store, held, self, self.learners, shard, 0.0, self.clock, ratio).publish(at_once=True)
         return held
 
 

@@ -28,10 +28,11 @@ from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
 from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes
 from dataflow.sequences import PUBLICATIONS, LearnBatches, Release, Summed
-from dataflow.transforms import half_lives_of, priors_of, widths_of
 from omakase.config.schema import Product
+from omakase.configured import learners_of, widths_of
 from omakase.core.accounting import UNDECODABLE
 from omakase.core.errors import Corrupt
+from omakase.core.learners import Learner
 from omakase.core.sessions import Example
 from omakase.core.training import summarise
 from omakase.ports.model_store import ModelStore
@@ -69,10 +70,10 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """The streaming assembly. Units: half_lives in seconds, of the models that forget."""
+    """The streaming assembly. `learners` says how each model learns."""
 
     panes: Panes
-    half_lives: Mapping[str, float]
+    learners: Mapping[str, Learner]
     batching: Batching
     release: Release
 
@@ -88,11 +89,12 @@ class Streaming:
         """`open_store` and `clock` are called on the workers, so they are pickled; see `Batching` for `spread`."""
         learning = product.learning
         interval_s = learning.publish_interval_s
+        learners = learners_of(product)
         return cls(
             Panes(learning.rules(), product.reward_tables(), widths_of(product)),
-            half_lives_of(product),
+            learners,
             Batching(learning.batch_size, max(interval_s, 1.0), spread),
-            Release(open_store, priors_of(product), shard, interval_s, clock, learning.max_click_rate_ratio),
+            Release(open_store, learners, shard, interval_s, clock, learning.max_click_rate_ratio),
         )
 
     def build(self, messages: beam.PCollection) -> Outputs:
@@ -133,7 +135,7 @@ class Streaming:
             examples
             | "spread" >> beam.ParDo(Spread(batching.spread)).with_output_types(tuple[tuple[str, int], Any])
             | "mini-batches" >> beam.GroupIntoBatches(batching.size, batching.max_s, self.release.clock)
-            | "sum" >> beam.ParDo(SumBatch(self.half_lives)).with_output_types(tuple[str, Any])
+            | "sum" >> beam.ParDo(SumBatch(self.learners)).with_output_types(tuple[str, Any])
         )
 
 
@@ -190,9 +192,11 @@ class Spread(beam.DoFn):  # type: ignore[misc]
 class SumBatch(beam.DoFn):  # type: ignore[misc]
     """((model, part), examples) to (model, Summed)."""
 
-    def __init__(self, half_lives: Mapping[str, float]) -> None:
-        self._half_lives = half_lives
+    def __init__(self, learners: Mapping[str, Learner]) -> None:
+        self._learners = learners
 
     def process(self, batch: tuple[tuple[str, int], Sequence[Example]]) -> Iterator[tuple[str, Summed]]:
         (model, _), examples = batch
-        yield model, Summed(summarise(list(examples), self._half_lives.get(model, math.inf)), tuple(examples))
+        learner = self._learners.get(model)
+        sums = summarise(list(examples)) if learner is None else learner.summarise(list(examples))
+        yield model, Summed(sums, tuple(examples))

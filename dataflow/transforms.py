@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -13,24 +12,20 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from omakase.config.schema import Product
+from omakase.configured import Widths
 from omakase.core.accounting import FEATURES, UNDECODABLE, Tally
 from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.folding import fold_slate
 from omakase.core.ids import RequestId
+from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
 from omakase.core.training import summarise
-from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import StoredState
-from omakase.snapshots import model_key
 from omakase.states import decode_state, encode_state
 from omakase.wire import decode_for_training
-
-# (m, p): how wide the context's and the item's factor of a model are.
-Widths: TypeAlias = tuple[int, int]
 
 # A message's body, why it cannot be used, and the detail.
 Unusable: TypeAlias = tuple[bytes, str, str]
@@ -52,29 +47,6 @@ class Folded:
     examples: tuple[Example, ...]
     tally: Tally
     unusable: tuple[Unusable, ...] = ()
-
-
-def widths_of(product: Product) -> dict[str, Widths]:
-    """How wide the features of each configured model are."""
-    specs = {name: product.feature_spec(name) for name in product.models}
-    return {model_key(name, spec.schema_id): (spec.context_width, spec.item_width) for name, spec in specs.items()}
-
-
-def priors_of(product: Product) -> dict[ModelKey, float]:
-    """The prior precision of each configured model."""
-    return {
-        model_key(name, product.feature_spec(name).schema_id): model.prior_precision
-        for name, model in product.models.items()
-    }
-
-
-def half_lives_of(product: Product) -> dict[str, float]:
-    """By model key, how long until an example weighs half, in seconds: those that forget."""
-    return {
-        model_key(name, product.feature_spec(name).schema_id): model.half_life_s
-        for name, model in product.models.items()
-        if model.half_life_s is not None
-    }
 
 
 class FoldSlate(beam.DoFn):  # type: ignore[misc]
@@ -107,15 +79,15 @@ class FoldSlate(beam.DoFn):  # type: ignore[misc]
 class SumExamples(beam.PTransform):  # type: ignore[misc]
     """`Folded` to (model, statistics): mini-batches summed where they were folded, then added."""
 
-    def __init__(self, batch_size: int, half_lives: Mapping[str, float]) -> None:
+    def __init__(self, batch_size: int, learners: Mapping[str, Learner]) -> None:
         super().__init__()
         self._batch_size = batch_size
-        self._half_lives = half_lives
+        self._learners = learners
 
     def expand(self, folds: beam.PCollection) -> beam.PCollection:
         return (
             folds
-            | "mini-batches" >> beam.ParDo(SumBatch(self._batch_size, self._half_lives))
+            | "mini-batches" >> beam.ParDo(SumBatch(self._batch_size, self._learners))
             | "add" >> beam.CombinePerKey(_add_all)
         )
 
@@ -123,9 +95,9 @@ class SumExamples(beam.PTransform):  # type: ignore[misc]
 class SumBatch(beam.DoFn):  # type: ignore[misc]
     """Sums each model's examples in mini-batches of at most `batch_size`, so that no single example is shipped."""
 
-    def __init__(self, batch_size: int, half_lives: Mapping[str, float]) -> None:
+    def __init__(self, batch_size: int, learners: Mapping[str, Learner]) -> None:
         self._batch_size = batch_size
-        self._half_lives = half_lives
+        self._learners = learners
         self._waiting: dict[str, list[Example]] = {}
 
     def start_bundle(self) -> None:
@@ -145,7 +117,8 @@ class SumBatch(beam.DoFn):  # type: ignore[misc]
             yield GlobalWindows.windowed_value((model, sums), timestamp=GlobalWindow().max_timestamp())
 
     def _sum(self, model: str, batch: list[Example]) -> Statistics:
-        return summarise(batch, self._half_lives.get(model, math.inf))
+        learner = self._learners.get(model)
+        return summarise(batch) if learner is None else learner.summarise(batch)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
-from omakase.core.policies import Belief
+from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
 from omakase.popularity import is_popularity
 from omakase.ports.model_store import ABSENT, Generation, ModelKey, ModelStore
@@ -167,7 +167,12 @@ def resume(store: ModelStore, key: ModelKey, now: float) -> Published:
 
 
 def extend(
-    store: ModelStore, key: ModelKey, sums: Statistics, added: Mapping[str, tuple[int, int]], prior: float, now: float
+    store: ModelStore,
+    key: ModelKey,
+    sums: Statistics,
+    added: Mapping[str, tuple[int, int]],
+    learner: Learner,
+    now: float,
 ) -> Published:
     """Add sums to a model, which need not be there yet, exactly once.
 
@@ -183,8 +188,9 @@ def extend(
         for name, (first, _) in added.items():
             if snapshot.sequences.get(name, 0) != first:
                 raise Conflict(f"{name} was added to {key} by somebody else meanwhile")
-        statistics = sums if not snapshot.statistics.dimensions else snapshot.statistics + sums
-        Belief.of(statistics, prior)  # refuse what no recommender could serve
+        before = snapshot.statistics if snapshot.statistics.dimensions else Statistics.empty(sums.dimensions)
+        statistics = learner.absorb(before, sums)
+        learner.believe(statistics)  # refuse what no recommender could serve
         sequences = {**snapshot.sequences, **{name: last for name, (_, last) in added.items()}}
         reason = snapshot.reason if snapshot.frozen else f"added {sums.examples} examples"
         return replace(

@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from omakase.config.schema import Product
+from omakase.core.beliefs import Factors, Scorer
 from omakase.core.catalogue import Catalogue
-from omakase.core.errors import InvalidFeature, NotFound
+from omakase.core.errors import NotFound
 from omakase.core.features import FeatureSpec
-from omakase.core.policies import Belief, Factors, Policy
+from omakase.core.policies import Policy
 from omakase.ports.model_store import ModelKey
 
 T = TypeVar("T")
@@ -38,14 +39,9 @@ class ItemMatrix:
 
     @classmethod
     def of(cls, catalogue: Catalogue, spec: FeatureSpec) -> ItemMatrix:
-        """Cost: O(n·p), some 10 µs an item."""
-        factors = np.zeros((len(catalogue.items), spec.item_width), dtype=np.float32)
-        misfits = {}
-        for row, item in zip(factors, catalogue.items, strict=True):
-            try:
-                row[:] = spec.encode_item(item.metadata)
-            except InvalidFeature as error:
-                misfits[item.item_id] = str(error)
+        """Cost: O(n·p), a few microseconds an item."""
+        factors, unfit = spec.encode_items([item.metadata for item in catalogue.items])
+        misfits = {catalogue.items[row].item_id: reason for row, reason in unfit.items()}
         if not misfits:
             return cls(catalogue, factors, misfits)
         shown = tuple(replace(item, hidden=True) if item.item_id in misfits else item for item in catalogue.items)
@@ -59,7 +55,7 @@ class ServedModel:
     key: ModelKey
     version: str
     spec: FeatureSpec
-    belief: Belief
+    scorer: Scorer
     items: ItemMatrix
 
 

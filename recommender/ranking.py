@@ -11,14 +11,17 @@ from datetime import datetime, tzinfo
 import numpy as np
 
 from omakase.core.catalogue import Catalogue
+from omakase.core.choices import Choice
 from omakase.core.errors import Corrupt, InvalidFeature, InvalidInput, NotFound, Unavailable
 from omakase.core.features import Factor
 from omakase.core.ids import Keyring, Pseudonym, new_request_id
-from omakase.core.policies import Ranking
+from omakase.core.policies import Source
+from omakase.core.ranking import Ranking, rank
+from omakase.core.recent import recent_facts
 from omakase.core.slates import Ranked, Slate, stamp
 from omakase.core.values import Facts
 from omakase.ports.clock import Clock
-from omakase.ports.context_store import ContextStore
+from omakase.ports.context_store import ContextStore, Known
 from recommender import metrics
 from recommender.bundle import Bundle, ServedModel
 
@@ -47,9 +50,10 @@ class Query:
 class Ranker:
     """Ranks for one process, from one stream of randomness.
 
-    The context of a ranking is what the store knows of the user, over it the hour and weekday in the placement's time
-    zone, over both what the request names: the request always wins, so that a replay can say when it was. Without
-    consent to personalise it is the hour and weekday alone, and nothing else is looked up or recorded.
+    The context of a ranking is what the store knows of the user, over it what the items that they clicked last have in
+    common, as far as the model's features ask for it, and the hour and weekday in the placement's time zone, over all
+    of them what the request names: the request always wins, so that a replay can say when it was. Without consent to
+    personalise it is the hour and weekday alone, and nothing else is looked up or recorded.
     """
 
     def __init__(
@@ -76,14 +80,14 @@ class Ranker:
         if not 1 <= query.limit <= surface.max_limit:
             raise InvalidInput(f"limit must be 1 to {surface.max_limit} at this placement")
         model = bundle.model(query.model) if query.model else None
-        if model is None and policy.needs_model:
+        if model is None and policy.source is Source.MODEL:
             raise NotFound(f"policy {query.policy!r} ranks by a model and the variant {query.variant!r} names none")
         now = self._clock.now()
         facts, context_factor = self._context(query, model, now, surface.zone)
         items = bundle.plain if model is None else model.items
         eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates)
-        belief = None if model is None else model.belief
-        ranking = policy.rank(items.factors, context_factor, belief, eligible, query.limit, self._rng)
+        scorer = None if model is None else model.scorer
+        ranking = rank(policy, scorer, context_factor, Choice(eligible, query.limit), self._rng)
         request_id = new_request_id(now, self._random_bytes)
         slate = Slate(
             request_id=request_id,
@@ -108,19 +112,21 @@ class Ranker:
         if not query.personalise:
             return derived, _encode(model, derived)
         given: Facts = {**derived, **query.context}
-        stored = self._stored(query.user)
-        if not stored:
+        known = self._known(query.user)
+        if known is None:
             return given, _encode(model, given)
-        facts: Facts = {**stored, **given}
+        recent = {} if model is None else _recent(model, known)
         try:
+            facts: Facts = {**known.facts, **recent, **given}
             return facts, _encode(model, facts)
         except InvalidFeature:
-            factor = _encode(model, given)  # raises again if it is the caller who can mend it
+            facts = {**recent, **given}
+            factor = _encode(model, facts)  # raises again if it is the caller who can mend it
             metrics.CONTEXTS_UNUSED.labels("misfit").inc()
-            return given, factor
+            return facts, factor
 
-    def _stored(self, user: Pseudonym) -> Facts | None:
-        """A store that is away, or holds rubbish, costs the person's stored context, not the slate."""
+    def _known(self, user: Pseudonym) -> Known | None:
+        """A store that is away, or holds rubbish, costs what is known of the person, not the slate."""
         if not user:
             return None
         try:
@@ -133,6 +139,11 @@ class Ranker:
             return None
         self._is_store_away = False
         return found
+
+
+def _recent(model: ServedModel, known: Known) -> Facts:
+    items = model.items
+    return recent_facts(model.spec, items.catalogue, items.factors, items.misfits, known.clicked)
 
 
 def _encode(model: ServedModel | None, facts: Facts) -> Factor:

@@ -19,13 +19,13 @@ from omakase import models
 from omakase.adapters import open_model_store, open_pending_batches, open_training_state
 from omakase.cli.options import AsJson, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
+from omakase.configured import ConfiguredModel
 from omakase.core.coordinates import coordinates
 from omakase.core.errors import InvalidInput
 from omakase.core.posterior import Posterior
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
-from omakase.repairs.rebuilding import Learner
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 
@@ -136,10 +136,10 @@ def _names(published: Published, config: Path | None) -> Sequence[str | int]:
     """What to call each coordinate. Raises: InvalidInput if the configuration is of other features."""
     if config is None:
         return range(published.snapshot.statistics.dimensions)
-    learner = Learner.of(load_product(config), published.key.rpartition("/")[0])
-    if learner.key != published.key:
-        raise InvalidInput(f"the configuration's features make {learner.key}, not {published.key}")
-    return coordinates(learner.spec)
+    model = ConfiguredModel.of(load_product(config), published.key.rpartition("/")[0])
+    if model.key != published.key:
+        raise InvalidInput(f"the configuration's features make {model.key}, not {published.key}")
+    return coordinates(model.spec)
 
 
 def _summary(one: Published | Damaged) -> dict[str, object]:

@@ -19,11 +19,12 @@ from omakase.adapters import open_catalogue_store, open_model_store, open_traini
 from omakase.cli.models import Name
 from omakase.cli.options import Config, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
+from omakase.configured import ConfiguredModel
 from omakase.core.errors import InvalidInput, NotFound
 from omakase.deployment import Deployment
 from omakase.ports.model_store import ModelKey, ModelStore
 from omakase.repairs.history import Choice, Progress
-from omakase.repairs.rebuilding import Learner, Rebuilder, Rebuilt
+from omakase.repairs.rebuilding import Rebuilder, Rebuilt
 
 NEW = "new"
 
@@ -45,16 +46,16 @@ def rebuild(
     Example: `omakase models rebuild home --exclude "variant = 'test'" --data-dir data`
     """
     rebuilder = _rebuilder(Deployment(data_dir, data_dir))
-    learner = None if config is None else Learner.of(load_product(config), name.partition("/")[0])
+    model = None if config is None else ConfiguredModel.of(load_product(config), name.partition("/")[0])
     choice = Choice(_time("--from", since, -1.0), _time("--to", until, 1.0), exclude)
     with _progress() as on_rows:
         if schema:
-            wanted = _wanted(learner, schema)
+            wanted = _wanted(model, schema)
             old = models.resolve(rebuilder.store, name, besides=wanted.key)
             rebuilt = rebuilder.carry_over(old, wanted, choice, time.time(), on_rows)
         else:
-            key = _key(rebuilder.store, name, learner)
-            rebuilt = rebuilder.rebuild(key, choice, learner, time.time(), on_rows)
+            key = _key(rebuilder.store, name, model)
+            rebuilt = rebuilder.rebuild(key, choice, model, time.time(), on_rows)
     _tell(rebuilt)
 
 
@@ -78,14 +79,14 @@ def start_warm(
     from omakase.replay.items import read_items
 
     uris, product = Deployment(config, data_dir).uris, load_product(config)
-    learner = Learner.of(product, name)
+    model = ConfiguredModel.of(product, name)
     known = open_catalogue_store(uris.catalogue).load().items if items is None else read_items(items)
-    reader = warm_start.LogReader(product, learner, {item.item_id: item for item in known})
+    reader = warm_start.LogReader(product, model, {item.item_id: item for item in known})
     shown = reader.lines(log) if warm_start.is_json_lines(log) else reader.rows(log)
     console = Console(stderr=True)
     rows = track(shown, f"Reading {log.name}", console=console, transient=True, disable=not console.is_terminal)
     store, name_of_log = open_model_store(uris.models), warm_start.log_name(log)
-    published = warm_start.warm_start(store, learner, name_of_log, rows, time.time())
+    published = warm_start.warm_start(store, model, name_of_log, rows, time.time())
     _tell(Rebuilt(published, published.snapshot.sequences[name_of_log], ()))
 
 
@@ -95,18 +96,18 @@ def _rebuilder(deployment: Deployment) -> Rebuilder:
     return Rebuilder(open_model_store(uris.models), state, open_warehouse(uris.warehouse), shard)
 
 
-def _wanted(learner: Learner | None, schema: str) -> Learner:
-    if learner is None:
+def _wanted(model: ConfiguredModel | None, schema: str) -> ConfiguredModel:
+    if model is None:
         raise InvalidInput("--schema needs --config, whose features are the new ones")
-    if schema not in (NEW, learner.spec.schema_id):
-        raise InvalidInput(f"the configuration's features make the schema {learner.spec.schema_id}, not {schema!r}")
-    return learner
+    if schema not in (NEW, model.spec.schema_id):
+        raise InvalidInput(f"the configuration's features make the schema {model.spec.schema_id}, not {schema!r}")
+    return model
 
 
-def _key(store: ModelStore, name: str, learner: Learner | None) -> ModelKey:
+def _key(store: ModelStore, name: str, model: ConfiguredModel | None) -> ModelKey:
     """Also of a model that the store has lost: then it takes the configuration, or the whole key."""
-    if learner is not None and "/" not in name:
-        return learner.key
+    if model is not None and "/" not in name:
+        return model.key
     try:
         return models.resolve(store, name)
     except NotFound:

@@ -27,6 +27,8 @@ from omakase.config.schema import (
 )
 from omakase.core.events import CONVERSION, EXCLUSION
 from omakase.core.features import DERIVED
+from omakase.core.features.checks import misfits_of
+from omakase.core.policies import Source
 from omakase.core.suggestion import suggest
 
 ALL_PEOPLE = 10_000
@@ -34,7 +36,7 @@ _LEARNING_POLICIES = frozenset(
     tag
     for policy in get_args(get_args(PolicyConfig)[0])
     for tag in get_args(policy.model_fields["type"].annotation)
-    if policy(type=tag).compile().needs_model
+    if policy(type=tag).compile().source is Source.MODEL
 )
 
 
@@ -50,6 +52,7 @@ def faults_of(root: Node) -> Iterator[Fault]:
     for features in root.entries("features").values():
         yield from _repeated_features(features)
         yield from _derived(features)
+        yield from _referring(features)
     for model in root.entries("models").values():
         yield from _model(model, root)
     yield from _durations(root.find("learning"))
@@ -155,6 +158,18 @@ def _repeated_features(features: Node) -> Iterator[Fault]:
                 line = feature.children["name"].line
                 message = f"{shorten(repr(name))} is named twice among the {side} features"
                 yield Fault(line, (*feature.path, "name"), message)
+
+
+def _referring(features: Node) -> Iterator[Fault]:
+    """Features that are made of others: of which those must be there, and of the right kind."""
+    try:
+        section = Features.model_validate(features.plain)
+    except ValidationError:
+        return
+    item, context = ([feature.compile() for feature in side] for side in (section.item, section.context))
+    for misfit in misfits_of(item, context):
+        feature = features.elements(misfit.side)[misfit.position]
+        yield Fault(feature.children[misfit.field].line, (*feature.path, misfit.field), misfit.message)
 
 
 def _derived(features: Node) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ variant that names a model that does not exist, is checked in `omakase.config.co
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -14,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from omakase.core import features as core_features
 from omakase.core.events import CLICK, CONVERSION, IMPRESSION, RETURN
 from omakase.core.features import FeatureSpec
-from omakase.core.policies import LinearThompson, Policy, Uniform
+from omakase.core.learners import Learner, LinearLearner
+from omakase.core.policies import Policy, Thompson, Uniform
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules
 from omakase.core.suggestion import suggest
@@ -104,8 +106,41 @@ class EmbeddingFeature(Section):
         return core_features.Embedding(self.name, self.dimensions, self.clip)
 
 
+class CrossFeature(Section):
+    """What several features of the same side say together, hashed."""
+
+    type: Literal["cross"]
+    name: FactName
+    of: Annotated[list[FactName], Field(min_length=1, max_length=4), AfterValidator(_refuse_repeats)]
+    buckets: Annotated[int, Field(ge=2, le=1000)]
+
+    def compile(self) -> core_features.Cross:
+        return core_features.Cross(self.name, tuple(self.of), self.buckets)
+
+
+class RecentFeature(Section):
+    """The mean of an item embedding over the items that a person clicked last."""
+
+    type: Literal["recent"]
+    name: FactName
+    of: FactName
+    dimensions: Annotated[int, Field(ge=1, le=1000)]
+    last: Annotated[int, Field(ge=1, le=core_features.MAX_RECENT)] = 5
+    clip: Clip = 5.0
+
+    def compile(self) -> core_features.Recent:
+        return core_features.Recent(self.name, self.of, self.dimensions, self.last, self.clip)
+
+
 FeatureConfig: TypeAlias = Annotated[
-    NumericFeature | CyclicFeature | CategoricalFeature | HashedFeature | EmbeddingFeature, Field(discriminator="type")
+    NumericFeature
+    | CyclicFeature
+    | CategoricalFeature
+    | HashedFeature
+    | EmbeddingFeature
+    | CrossFeature
+    | RecentFeature,
+    Field(discriminator="type"),
 ]
 
 
@@ -115,19 +150,27 @@ class Features(Section):
     item: list[FeatureConfig] = []
     context: list[FeatureConfig] = []
 
-    def compile(self) -> FeatureSpec:
+    def compile(self, kind: str = "linear") -> FeatureSpec:
         return FeatureSpec(
-            tuple(feature.compile() for feature in self.item), tuple(feature.compile() for feature in self.context)
+            tuple(feature.compile() for feature in self.item),
+            tuple(feature.compile() for feature in self.context),
+            kind,
         )
 
 
 class Model(Section):
     """A learner; variants that name it share it."""
 
+    type: Literal["linear"] = "linear"
     features: Name
     prior_precision: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    noise: Annotated[float, Field(gt=0, le=1e6)] | None = None
     half_life_s: Seconds | None = None
     conversions: bool = False
+
+    def compile(self, spec: FeatureSpec) -> Learner:
+        half_life_s = math.inf if self.half_life_s is None else self.half_life_s
+        return LinearLearner(spec.context_width, spec.item_width, self.prior_precision, half_life_s, self.noise)
 
 
 class LinearThompsonPolicy(Section):
@@ -137,7 +180,7 @@ class LinearThompsonPolicy(Section):
     exploration: Annotated[float, Field(ge=0, le=10)] = 0.3
 
     def compile(self) -> Policy:
-        return LinearThompson(self.exploration)
+        return Thompson(self.exploration)
 
 
 class UniformPolicy(Section):
@@ -248,4 +291,9 @@ class Product(Section):
 
     def feature_spec(self, model: str) -> FeatureSpec:
         """The compiled features of a model."""
-        return self.features[self.models[model].features].compile()
+        configured = self.models[model]
+        return self.features[configured.features].compile(configured.type)
+
+    def remembers_clicks(self) -> bool:
+        """Whether some model's features need to know what a person clicked last."""
+        return any(self.feature_spec(model).recents for model in self.models)

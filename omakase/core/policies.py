@@ -7,116 +7,108 @@ services look a policy up by its configured name and know nothing else of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from enum import Enum
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omakase.core.catalogue import Mask
-from omakase.core.features import Factor, fold_context
-from omakase.core.posterior import Posterior, Statistics
-
-Factors: TypeAlias = NDArray[np.float32]
-Indices: TypeAlias = NDArray[np.intp]
+from omakase.core.beliefs import Scorer, Scores
+from omakase.core.choices import Choice
+from omakase.core.features import Factor
+from omakase.core.top import Indices
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """The best items, best first.
+class Source(Enum):
+    """What a policy ranks by: the variant's model, the placement's clicks and impressions by item, or nothing."""
 
-    Shapes: all (k,). scores are what ranked the items and never probabilities; predicted_click is the model's mean,
-    clipped to [0, 1], or None; propensity is P(item at this position | context), or None where it is not known yet.
-    """
-
-    indices: Indices
-    scores: NDArray[np.float32]
-    predicted_click: NDArray[np.float64] | None = None
-    propensity: NDArray[np.float64] | None = None
+    MODEL = "model"
+    COUNTS = "counts"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
-    """A posterior made ready to serve: float32, laid out for one matrix-vector product per draw.
+class Draws:
+    """Independent draws of what a slate is filled from.
 
-    Shapes: mean and click_mean (d,), deviations (d, d). Built once per snapshot, read by every request.
+    Slot j of draw c is filled by the best remaining item of the scores' row `rows[c, j]`; without `rows`, of row 0.
+    Shapes: scores (count, r, n), rows (count, k). Scores rank and are never probabilities.
     """
 
-    mean: Factor
-    deviations: NDArray[np.float32]
-    click_mean: Factor
-
-    @classmethod
-    def of(cls, statistics: Statistics, prior_precision: float) -> Belief:
-        """Raises: Corrupt if the statistics are not those of real examples."""
-        reward = Posterior.of(statistics, "reward", prior_precision)
-        click = Posterior.of(statistics, "click", prior_precision)
-        return cls(
-            reward.mean.astype(np.float32),
-            np.ascontiguousarray(reward.deviation_map(), dtype=np.float32),
-            click.mean.astype(np.float32),
-        )
+    scores: Scores
+    rows: NDArray[np.intp] | None = None
 
 
 class Policy(Protocol):
-    """Ranks the eligible rows of an item matrix."""
+    """Ranks the eligible items of a scorer."""
 
     @property
-    def needs_model(self) -> bool:
-        """Whether it ranks by a belief."""
+    def source(self) -> Source:
+        """What its scorer is made of."""
 
-    def rank(
-        self, items: Factors, context: Factor, belief: Belief | None, eligible: Mask, k: int, rng: np.random.Generator
-    ) -> Ranking:
-        """The best k eligible items, or all where fewer are eligible. Shapes: items (n, p), context (m,)."""
+    def draw(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
+    ) -> Draws:
+        """`count` independent draws. A slate is one; a propensity is counted over many. Shapes: context (m,)."""
+
+    def propensity(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, indices: Indices
+    ) -> NDArray[np.float64] | None:
+        """P(item at its position | context) of a slate, marginal over the policy's randomness, where a formula exists.
+
+        None where it has to be counted. Shapes: indices and the result (k,).
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class LinearThompson:
-    """Draw one θ from the posterior and rank the whole slate by it.
+class Thompson:
+    """Draw what the model may believe, and rank the whole slate by it.
 
-    `exploration` is the posterior's scale as a fraction of the estimated noise: 0.25 to 0.5 is within a few per cent
-    of the best at base rates from 0.5 to 8 %; 1 costs 5 to 25 % more.
+    `exploration` scales the posterior's deviation. Linear models estimate the noise of an outcome, and a quarter to a
+    half of it is within a few per cent of the best at base rates from 0.5 to 8 %; 1 costs 5 to 25 % more.
 
     Source: Agrawal & Goyal, ICML 2013, Algorithm 1. One draw per request, not per item: independent draws would make
     near-duplicates independent and inflate the maximum.
     """
 
-    needs_model: ClassVar[bool] = True
+    source: ClassVar[Source] = Source.MODEL
     exploration: float = 0.3
 
-    def rank(
-        self, items: Factors, context: Factor, belief: Belief | None, eligible: Mask, k: int, rng: np.random.Generator
-    ) -> Ranking:
-        if belief is None:
-            raise ValueError("linear_ts ranks by a belief")
-        z = rng.standard_normal(belief.mean.size, dtype=np.float32)
-        theta = belief.mean + np.float32(self.exploration) * (belief.deviations @ z)
-        scores = items @ fold_context(theta, context, items.shape[1])
-        top = best(scores, eligible, k)
-        expected = items[top].astype(np.float64) @ fold_context(belief.click_mean, context, items.shape[1])
-        return Ranking(top, scores[top], np.clip(expected, 0.0, 1.0))
+    def draw(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
+    ) -> Draws:
+        """See Policy. Raises: ValueError without a scorer."""
+        if scorer is None:
+            raise ValueError("Thompson sampling ranks by a model")
+        if not choice.rules.is_per_slot:
+            return Draws(scorer.draw(context, self.exploration, count, rng)[:, np.newaxis])
+        scores = scorer.draw(context, self.exploration, count * choice.k, rng)
+        rows = np.broadcast_to(np.arange(choice.k), (count, choice.k))
+        return Draws(scores.reshape(count, choice.k, -1), rows)
+
+    def propensity(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, indices: Indices
+    ) -> NDArray[np.float64] | None:
+        """See Policy: there is no formula."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
     """Every eligible item equally likely at every position; learns nothing, and so measures everything."""
 
-    needs_model: ClassVar[bool] = False
+    source: ClassVar[Source] = Source.NOTHING
 
-    def rank(
-        self, items: Factors, context: Factor, belief: Belief | None, eligible: Mask, k: int, rng: np.random.Generator
-    ) -> Ranking:
-        scores = rng.random(len(items), dtype=np.float32)
-        top = best(scores, eligible, k)
-        chance = 1.0 / max(int(eligible.sum()), 1)
-        return Ranking(top, scores[top], propensity=np.full(top.size, chance))
+    def draw(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
+    ) -> Draws:
+        """See Policy."""
+        return Draws(rng.random((count, 1, choice.eligible.size), dtype=np.float32))
 
-
-def best(scores: NDArray[np.float32], eligible: Mask, k: int) -> Indices:
-    """Indices of the k highest eligible scores, highest first; fewer where fewer are eligible. Cost: O(n + k log k)."""
-    masked = np.where(eligible, scores, np.float32(-np.inf))
-    k = min(k, int(eligible.sum()))
-    if k == 0:
-        return np.empty(0, dtype=np.intp)
-    top = np.argpartition(masked, -k)[-k:] if k < masked.size else np.arange(masked.size)
-    return top[np.argsort(-masked[top], kind="stable")]
+    def propensity(
+        self, scorer: Scorer | None, context: Factor, choice: Choice, indices: Indices
+    ) -> NDArray[np.float64] | None:
+        """See Policy: one over the number of eligible items, unless the slate has rules of its own."""
+        if choice.values is not None or choice.rules.caps or choice.rules.pinned:
+            return None
+        return np.full(indices.size, 1.0 / max(int(choice.eligible.sum()), 1))

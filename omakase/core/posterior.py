@@ -28,6 +28,9 @@ Matrix: TypeAlias = NDArray[np.float64]
 _PRIOR_NOISE_VARIANCE = 0.05
 _PRIOR_NOISE_EXAMPLES = 20.0
 
+# Sums of real examples are positive semidefinite up to rounding: this share of the mean diagonal is allowed for it.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -106,6 +109,21 @@ class Statistics:
             self, precision=factor * self.precision, outcomes=outcomes, weight=factor * self.weight, as_of=as_of
         )
 
+    def check(self) -> None:
+        """Raises: Corrupt if these are not the sums of real examples, up to rounding."""
+        numbers = [self.precision, *(outcome.moment for outcome in self.outcomes.values())]
+        energies = [outcome.energy for outcome in self.outcomes.values()]
+        if not (all(np.isfinite(array).all() for array in numbers) and np.isfinite([self.weight, *energies]).all()):
+            raise Corrupt("sums must be finite")
+        least = -_ROUNDING * max(self.weight, 1.0)
+        if self.weight < least or any(energy < least for energy in energies):
+            raise Corrupt("weights and squares cannot sum to less than nothing")
+        slack = _ROUNDING * max(float(np.trace(self.precision)) / max(self.dimensions, 1), 1.0)
+        try:
+            cholesky(self.precision + slack * np.eye(self.dimensions), lower=True)
+        except LinAlgError as error:
+            raise Corrupt(f"precision is indefinite: {error}") from error
+
     def __add__(self, other: Statistics) -> Statistics:
         """Merge; where half-lives differ, that of the later sums holds from then on. Raises: InvalidInput.
 
@@ -142,8 +160,10 @@ class Posterior:
     noise: float
 
     @classmethod
-    def of(cls, statistics: Statistics, outcome: str, prior_precision: float) -> Posterior:
-        """Apply the prior N(0, noise²/prior_precision) and factor. Cost: O(d³).
+    def of(
+        cls, statistics: Statistics, outcome: str, prior_precision: float, factor: Matrix | None = None
+    ) -> Posterior:
+        """Apply the prior N(0, noise²/prior_precision). Cost: O(d³), or O(d²) where the `factor` is known already.
 
         The noise is the residual standard deviation, with a weak prior so that a model without clicks still explores.
         Raises: Corrupt if the sums are not those of real examples.
@@ -153,10 +173,8 @@ class Posterior:
         # What was taken back leaves a rounding error behind, perhaps below zero.
         if not (np.isfinite(sums.moment).all() and np.isfinite(sums.energy) and -1e-3 <= statistics.weight < np.inf):
             raise Corrupt(f"the sums of outcome {outcome!r} are not those of real examples")
-        try:
-            factor = cholesky(statistics.precision + prior_precision * np.eye(d), lower=True)
-        except (LinAlgError, ValueError) as error:
-            raise Corrupt(f"precision is not positive definite and finite: {error}") from error
+        if factor is None:
+            factor = factor_of(statistics, prior_precision)
         half = solve_triangular(factor, sums.moment, lower=True)
         mean = solve_triangular(factor, half, lower=True, trans="T")
         if not np.isfinite(mean).all():
@@ -167,6 +185,14 @@ class Posterior:
     def deviation_map(self) -> Matrix:
         """noise · L⁻ᵀ: turns standard normal z (d,) into deviations from the mean. Cost: O(d³), once per update."""
         return self.noise * solve_triangular(self.factor, np.eye(self.mean.size), lower=True, trans="T")
+
+
+def factor_of(statistics: Statistics, prior_precision: float) -> Matrix:
+    """The lower triangular L with L·Lᵀ = precision + prior. Shapes: (d, d). Cost: O(d³). Raises: Corrupt."""
+    try:
+        return cholesky(statistics.precision + prior_precision * np.eye(statistics.dimensions), lower=True)
+    except (LinAlgError, ValueError) as error:
+        raise Corrupt(f"precision is not positive definite and finite: {error}") from error
 
 
 def _refuse_unless_finite(*numbers: NDArray[np.floating]) -> None:

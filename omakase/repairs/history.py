@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from omakase.core.errors import Corrupt, InvalidFeature, InvalidInput, Unavailable
 from omakase.core.features import Factor
+from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics, Vector
-from omakase.core.refolding import ExampleColumns, refold
+from omakase.core.refolding import ExampleColumns
 from omakase.core.training import OUTCOMES
 from omakase.ports.model_store import ModelKey
 from omakase.ports.warehouse import Cell, Row, Warehouse
@@ -72,10 +73,10 @@ class Refolded:
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def add(self, examples: ExampleColumns, half_life_s: float) -> None:
+    def add(self, examples: ExampleColumns, learner: Learner) -> None:
         self.rows += len(examples)
         if len(examples):
-            sums = refold(examples, half_life_s)
+            sums = learner.refold(examples)
             self.sums = sums if self.sums is None else self.sums + sums
 
 
@@ -109,7 +110,7 @@ class History:
         into: Refolded,
         after: Mapping[str, int],
         through: Mapping[str, int],
-        half_life_s: float,
+        learner: Learner,
         on_rows: Progress = lambda *_: None,
     ) -> None:
         """Add the examples of batches above `after` and up to `through` of each shard; tells `on_rows` how far it is.
@@ -127,7 +128,7 @@ class History:
             slices = math.ceil(n / self._chunk)
             for part in range(slices):
                 rows = self._read((hour, slices, part), which, bounds)
-                into.add(self._columns(rows, into), half_life_s)
+                into.add(self._columns(rows, into), learner)
             read += n
             on_rows(read, total)
 

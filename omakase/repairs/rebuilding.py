@@ -7,46 +7,20 @@ still pending are in it, and will be skipped; the next continues it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omakase import models
-from omakase.config.schema import Product
-from omakase.core.errors import InvalidInput, NotFound
-from omakase.core.features import FeatureSpec
-from omakase.core.policies import Belief
-from omakase.core.suggestion import suggest
+from omakase.configured import ConfiguredModel
+from omakase.core.errors import InvalidInput
+from omakase.core.learners import Learner, LinearLearner
 from omakase.models import REBUILD, Damaged, Published
 from omakase.ports.model_store import ModelKey, ModelStore
 from omakase.ports.training_state import TrainingState
 from omakase.ports.warehouse import Warehouse
 from omakase.repairs.history import Choice, Extent, History, Progress, Refolded
 from omakase.repairs.reencoding import Encoder
-from omakase.snapshots import Snapshot, model_key
-
-
-@dataclass(frozen=True, slots=True)
-class Learner:
-    """A model as it is configured. Units: half_life_s in seconds, infinite where nothing is forgotten."""
-
-    name: str
-    spec: FeatureSpec
-    half_life_s: float
-    prior_precision: float
-
-    @classmethod
-    def of(cls, product: Product, name: str) -> Learner:
-        """Raises: NotFound naming the nearest model."""
-        if name not in product.models:
-            raise NotFound(f"the configuration has no model {name!r}{suggest(name, product.models)}")
-        model = product.models[name]
-        half_life_s = math.inf if model.half_life_s is None else model.half_life_s
-        return cls(name, product.feature_spec(name), half_life_s, model.prior_precision)
-
-    @property
-    def key(self) -> ModelKey:
-        return model_key(self.name, self.spec.schema_id)
+from omakase.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +42,44 @@ class Rebuilder:
     shard: str
 
     def rebuild(
-        self, key: ModelKey, choice: Choice, learner: Learner | None, now: float, on_rows: Progress = lambda *_: None
+        self,
+        key: ModelKey,
+        choice: Choice,
+        model: ConfiguredModel | None,
+        now: float,
+        on_rows: Progress = lambda *_: None,
     ) -> Rebuilt:
         """Put the sums of all chosen examples in the place of a model, whether that can be read or not.
 
-        The trainer waits only for the last of it. A frozen model stays frozen. Without a `learner` the half-life is
-        that of the model, and the prior precision 1.
+        The trainer waits only for the last of it. A frozen model stays frozen. Without a configured `model` it is
+        a linear one with the half-life of its snapshot.
         Raises: InvalidInput if there are no such examples, or the half-life is known from nowhere; Conflict if others
         wrote all the time; Corrupt if the sums could not be served.
         """
         history = History(self.warehouse, key, choice)
-        half_life_s, prior = self._forgetting(key, learner)
+        learner = self._learner(key, model)
         found, done = Refolded(), dict[str, int]()
         for _ in range(2):  # what came during the first, which may take long, is little
             through = self._through(key, history.extents())
-            history.refold(found, done, through, half_life_s, on_rows)
+            history.refold(found, done, through, learner, on_rows)
             done = through
         with self.state.held():
             extents = history.extents()
             through = self._through(key, extents)
-            history.refold(found, done, through, half_life_s)
+            history.refold(found, done, through, learner)
             sums = found.sums
             if sums is None:
                 raise InvalidInput(f"the warehouse holds no such examples of {key}")
-            Belief.of(sums, prior)  # refuse what no recommender could serve
+            learner.believe(sums)  # refuse what no recommender could serve
             warnings = _missing(extents, through)
 
             def made(current: Published | Damaged) -> Snapshot:
-                model, _, schema_id = key.rpartition("/")
-                before = current.snapshot if isinstance(current, Published) else Snapshot(model, schema_id, sums)
-                sequences = {name: n for name, n in before.sequences.items() if not models.is_repair(name)}
+                name, _, schema_id = key.rpartition("/")
+                before = current.snapshot if isinstance(current, Published) else Snapshot(name, schema_id, sums)
+                sequences = {one: n for one, n in before.sequences.items() if not models.is_repair(one)}
                 reason = f"rebuilt from {found.rows} rows{', still frozen: ' + before.reason if before.frozen else ''}"
                 return Snapshot(
-                    model, schema_id, sums, {**sequences, **through}, now, frozen=before.frozen, reason=reason
+                    name, schema_id, sums, {**sequences, **through}, now, frozen=before.frozen, reason=reason
                 )
 
             before = models.look(self.store, key)
@@ -108,28 +87,28 @@ class Rebuilder:
         return Rebuilt(published, found.rows, (*warnings, *_dropped(before)))
 
     def carry_over(
-        self, old: ModelKey, learner: Learner, choice: Choice, now: float, on_rows: Progress = lambda *_: None
+        self, old: ModelKey, model: ConfiguredModel, choice: Choice, now: float, on_rows: Progress = lambda *_: None
     ) -> Rebuilt:
         """Add what `old` learnt to a model of other features, which are made from the facts that were logged.
 
         Run again, it adds only what is new since. Raises: InvalidInput if both are one; Conflict; Corrupt.
         """
-        if old == learner.key:
+        if old == model.key:
             raise InvalidInput(f"{old} is the configured schema itself: rebuild it without a new schema")
-        history = History(self.warehouse, old, choice, Encoder(learner.spec))
+        history = History(self.warehouse, old, choice, Encoder(model.spec))
         extents = history.extents()
         through = self._through(old, extents)
         names = {shard: f"{REBUILD}{old}:{shard}" for shard in through}
-        current = models.look(self.store, learner.key)
+        current = models.look(self.store, model.key)
         added = current.snapshot.sequences if isinstance(current, Published) else {}
         after = {shard: added.get(name, 0) for shard, name in names.items()}
         found = Refolded()
-        history.refold(found, after, through, learner.half_life_s, on_rows)
+        history.refold(found, after, through, model.learner, on_rows)
         left_out = tuple(f"{n} rows were left out: {why}" for why, n in found.left_out.most_common())
         if found.sums is None:
             return Rebuilt(None, 0, left_out)
         steps = {names[shard]: (after[shard], last) for shard, last in through.items() if last > after[shard]}
-        published = models.extend(self.store, learner.key, found.sums, steps, learner.prior_precision, now)
+        published = models.extend(self.store, model.key, found.sums, steps, model.learner, now)
         return Rebuilt(published, found.rows, (*left_out, *_missing(extents, through)))
 
     def _through(self, key: ModelKey, extents: list[Extent]) -> dict[str, int]:
@@ -144,19 +123,18 @@ class Rebuilder:
         last = self.state.progress().sequences.get(key, 0)
         return {shard: n for shard, n in {**through, self.shard: last}.items() if n}
 
-    def _forgetting(self, key: ModelKey, learner: Learner | None) -> tuple[float, float]:
-        """Half-life and prior precision."""
-        if learner is not None:
-            if learner.key != key:
+    def _learner(self, key: ModelKey, model: ConfiguredModel | None) -> Learner:
+        if model is not None:
+            if model.key != key:
                 raise InvalidInput(
-                    f"the configuration's features make {learner.key}, not {key}: name that one, or add the old one's "
+                    f"the configuration's features make {model.key}, not {key}: name that one, or add the old one's "
                     "examples to it with a new schema"
                 )
-            return learner.half_life_s, learner.prior_precision
+            return model.learner
         kept = models.kept(self.store, key)
         if kept is None:
             raise InvalidInput(f"no snapshot of {key} can be read, so its half-life is not known: give --config")
-        return kept.snapshot.statistics.half_life_s, 1.0
+        return LinearLearner(0, 0, half_life_s=kept.snapshot.statistics.half_life_s)
 
 
 def _missing(extents: list[Extent], through: Mapping[str, int]) -> list[str]:

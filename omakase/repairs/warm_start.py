@@ -19,6 +19,7 @@ import numpy as np
 
 from omakase import models
 from omakase.config.schema import Placement, Product
+from omakase.configured import ConfiguredModel
 from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidInput
 from omakase.core.events import CLICK, IMPRESSION
@@ -29,7 +30,6 @@ from omakase.core.values import Facts, facts_of
 from omakase.models import WARM_START, Published
 from omakase.ports.model_store import ModelStore
 from omakase.repairs.history import CHUNK, Refolded
-from omakase.repairs.rebuilding import Learner
 from omakase.replay.log import read_log
 from omakase.replay.table import Faults
 
@@ -57,17 +57,17 @@ class LogReader:
     the row does not: both by the placements that use the model, as long as they agree.
     """
 
-    def __init__(self, product: Product, learner: Learner, items: Mapping[str, Item]) -> None:
+    def __init__(self, product: Product, model: ConfiguredModel, items: Mapping[str, Item]) -> None:
         using = [
             placement
             for placement in product.placements.values()
-            if any(variant.model == learner.name for variant in placement.variants.values())
+            if any(variant.model == model.name for variant in placement.variants.values())
         ]
-        self._learner = learner
+        self._model = model
         self._items = items
         self._zone = _agreed_zone(using)
         self._rewards = _agreed_rewards(using)
-        self._derives = any(feature.name in DERIVED for feature in learner.spec.context)
+        self._derives = any(feature.name in DERIVED for feature in model.spec.context)
 
     def lines(self, path: Path) -> Iterator[Shown]:
         """Of a file with one JSON object a line. Raises: InvalidInput naming the lines at fault, at most twenty."""
@@ -106,7 +106,7 @@ class LogReader:
         click = float(clicked)
         reward = self._reward(click) if entry.get("reward") is None else _number(entry, "reward", -_MAX_WEIGHT)
         weight = 1.0 if entry.get("weight") is None else _number(entry, "weight", 0.0)
-        spec = self._learner.spec
+        spec = self._model.spec
         item = spec.encode_item(self._metadata(entry))
         return Shown(spec.encode_context(self._context(entry, at)), item, click, reward, weight, at)
 
@@ -137,21 +137,21 @@ class LogReader:
         return self._rewards.get(IMPRESSION, 0.0) + click * self._rewards.get(CLICK, 0.0)
 
 
-def warm_start(store: ModelStore, learner: Learner, name: str, shown: Iterable[Shown], now: float) -> Published:
+def warm_start(store: ModelStore, model: ConfiguredModel, name: str, shown: Iterable[Shown], now: float) -> Published:
     """Add what was shown to a model, once: `name` is the log's, by `log_name`.
 
     Cost: memory for one chunk. Raises: InvalidInput if the log was added before, is empty or at fault, and then
     nothing is published; Conflict; Corrupt.
     """
-    current = models.look(store, learner.key)
+    current = models.look(store, model.key)
     if isinstance(current, Published) and name in current.snapshot.sequences:
-        raise InvalidInput(f"{learner.key} has learnt this log before ({name}): nothing was added")
+        raise InvalidInput(f"{model.key} has learnt this log before ({name}): nothing was added")
     found, rest = Refolded(), iter(shown)
     while chunk := list(islice(rest, CHUNK)):
-        found.add(_columns(chunk), learner.half_life_s)
+        found.add(_columns(chunk), model.learner)
     if found.sums is None:
         raise InvalidInput("the log has no rows")
-    return models.extend(store, learner.key, found.sums, {name: (0, found.rows)}, learner.prior_precision, now)
+    return models.extend(store, model.key, found.sums, {name: (0, found.rows)}, model.learner, now)
 
 
 def log_name(path: Path) -> str:

@@ -16,10 +16,12 @@ from omakase import models
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
 from omakase.adapters.local.warehouse import FileWarehouse
+from omakase.configured import ConfiguredModel
 from omakase.core.errors import Conflict, InvalidInput, Unavailable
 from omakase.core.events import Joined
 from omakase.core.features import Categorical, FeatureSpec, Numeric, cross
 from omakase.core.ids import Pseudonym, new_request_id
+from omakase.core.learners import LinearLearner
 from omakase.core.posterior import Posterior, Statistics
 from omakase.core.sessions import Example
 from omakase.core.slates import Ranked, Slate, stamp
@@ -28,12 +30,13 @@ from omakase.core.values import Facts
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import Progress, Tick
 from omakase.repairs.history import Choice
-from omakase.repairs.rebuilding import Learner, Rebuilder
+from omakase.repairs.rebuilding import Rebuilder
 from tests.integration.stage import KEYRING, START
 
 COLOUR, DEVICE = Categorical("colour", ("red", "blue")), Categorical("device", ("ios", "web"))
-OLD = Learner("home", FeatureSpec((COLOUR,), (DEVICE,)), float("inf"), 1.0)
-NEW = replace(OLD, spec=FeatureSpec((COLOUR, Numeric("price")), (DEVICE, Categorical("member", ("yes",)))))
+OLD = ConfiguredModel("home", FeatureSpec((COLOUR,), (DEVICE,)), LinearLearner(2, 3))
+WIDER = FeatureSpec((COLOUR, Numeric("price")), (DEVICE, Categorical("member", ("yes",))))
+NEW = ConfiguredModel("home", WIDER, LinearLearner(3, 4))
 ALL = Choice()
 
 
@@ -103,9 +106,9 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def expected(learner: Learner, *parts: list[tuple[Facts, Facts, float]]) -> Statistics:
+def expected(model: ConfiguredModel, *parts: list[tuple[Facts, Facts, float]]) -> Statistics:
     every = [one for part in parts for one in part]
-    spec = learner.spec
+    spec = model.spec
     x = np.stack([cross(spec.encode_context(context), spec.encode_item(item)) for context, item, _ in every])
     y = np.array([click for *_, click in every])
     return Statistics.of(x, {"click": y, "reward": y}, np.ones(len(every)))
@@ -117,9 +120,9 @@ def assert_same(found: Statistics, wanted: Statistics) -> None:
     assert_allclose(found.outcomes["click"].moment, wanted.outcomes["click"].moment)
 
 
-def predict(learner: Learner, statistics: Statistics, context: Facts, item: Facts) -> float:
-    mean = Posterior.of(statistics, "click", learner.prior_precision).mean
-    return float(cross(learner.spec.encode_context(context), learner.spec.encode_item(item)) @ mean)
+def predict(model: ConfiguredModel, statistics: Statistics, context: Facts, item: Facts) -> float:
+    mean = Posterior.of(statistics, "click", 1.0).mean
+    return float(cross(model.spec.encode_context(context), model.spec.encode_item(item)) @ mean)
 
 
 def test_the_new_model_has_learnt_as_if_its_features_had_been_there_all_along(shop):
@@ -161,7 +164,7 @@ def test_again_it_adds_only_what_is_new(shop):
 def test_it_adds_to_what_the_new_model_has_learnt_by_itself(shop):
     own = shop.learn(5)
     sums = expected(NEW, own)
-    models.extend(shop.store, NEW.key, sums, {"embedded": (0, 4)}, 1.0, now=1.0)
+    models.extend(shop.store, NEW.key, sums, {"embedded": (0, 4)}, NEW.learner, now=1.0)
     shop.rebuilder.carry_over(OLD.key, NEW, ALL, now=9.0)
     assert_same(shop.found(), expected(NEW, own, own))
     assert models.newest(shop.store, NEW.key).snapshot.sequences["embedded"] == 4

@@ -14,6 +14,7 @@ from omakase import models
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
 from omakase.core.errors import Conflict, InvalidInput, Unavailable
+from omakase.core.learners import LinearLearner
 from omakase.core.slates import Slate
 from omakase.ports.model_store import ModelKey
 from omakase.repairs.history import Choice
@@ -252,7 +253,8 @@ def test_reads_in_chunks_and_comes_to_the_same(desk, monkeypatch):
 
 def test_keeps_the_half_life_of_the_model(desk):
     half = 3600.0
-    desk.trainer = replace(desk.trainer, pipeline=replace(desk.trainer.pipeline, half_lives={KEY: half}))
+    learners = {KEY: LinearLearner(0, 0, half_life_s=half)}
+    desk.trainer = replace(desk.trainer, pipeline=replace(desk.trainer.pipeline, learners=learners))
     for slate in (new_slate(START), new_slate(START + 4000)):
         desk.clock.move(slate.served_at)
         learn(desk, [slate])

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from omakase.core.events import Event, Joined
 from omakase.core.ids import NOBODY, RequestId
+from omakase.core.learners import LinearLearner
 from omakase.core.sessions import SessionRules
 from omakase.core.slates import Delivery, Slate
 
@@ -49,6 +50,10 @@ class History:
     rules: SessionRules
     half_lives: dict[str, float]
     readings: tuple[Reading, ...]
+
+    @property
+    def learners(self) -> dict[str, LinearLearner]:
+        return {model: LinearLearner(0, 0, half_life_s=half_life_s) for model, half_life_s in self.half_lives.items()}
 
     @property
     def events(self) -> list[Event]:

@@ -92,7 +92,7 @@ def work_of(readings: list[Reading]) -> list[tuple[bytes, bytes]]:
 def in_ticks(history: History, cuts: list[float]) -> tuple[dict[str, Statistics], Tally]:
     """Bounded ticks, with what a trainer keeps between them in a dict, and a drain."""
     rules = history.rules
-    pipeline = Pipeline(rules, REWARDS, {}, BATCH, history.half_lives)
+    pipeline = Pipeline(rules, REWARDS, {}, BATCH, history.learners)
     states: dict[RequestId, StoredState] = {}
     sums: dict[str, Statistics] = {}
     tally: Tally = Counter()
@@ -124,7 +124,7 @@ def in_stream(history: History, cuts: list[float], directory: Path) -> tuple[dic
         stream.watermark(end).pass_time(3.0)
     release = Release(OpenStore(directory), {}, "stream", 1.0, stopped_clock)
     ran = stream.run(
-        Streaming(Panes(history.rules, REWARDS, {}), history.half_lives, Batching(BATCH, 2.0), release), directory
+        Streaming(Panes(history.rules, REWARDS, {}), history.learners, Batching(BATCH, 2.0), release), directory
     )
     assert not ran.dead_letters
     for key, snapshot in ran.models.items():

@@ -35,6 +35,8 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "A feature of type categorical": schema.CategoricalFeature,
     "A feature of type hashed": schema.HashedFeature,
     "A feature of type embedding": schema.EmbeddingFeature,
+    "A feature of type cross": schema.CrossFeature,
+    "A feature of type recent": schema.RecentFeature,
     "recommenders.<name>": schema.Recommender,
     "learning": schema.Learning,
     "traffic": schema.Traffic,

@@ -15,6 +15,7 @@ from dataflow.publishing import batch_of
 from omakase import models
 from omakase.adapters import open_model_store, open_training_state, open_warehouse
 from omakase.config import load_product
+from omakase.configured import ConfiguredModel
 from omakase.core.events import Joined
 from omakase.core.ids import Pseudonym, new_request_id
 from omakase.core.sessions import Example
@@ -23,7 +24,6 @@ from omakase.core.training import summarise
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.ports.training_state import Progress, Tick
-from omakase.repairs.rebuilding import Learner
 from omakase.snapshots import Snapshot, encode_snapshot
 
 AT = 1_760_000_000.0
@@ -34,8 +34,8 @@ class Shop:
 
     def __init__(self, deployment: Deployment) -> None:
         uris = deployment.uris
-        self.learner = Learner.of(load_product(deployment.config), "home")
-        self.key = self.learner.key
+        self.model = ConfiguredModel.of(load_product(deployment.config), "home")
+        self.key = self.model.key
         self.store, self.state = open_model_store(uris.models), open_training_state(uris.training)
         self.warehouse, self.shard = open_warehouse(uris.warehouse), deployment.shard(self.state.incarnation())
         self.keyring = load_keys(deployment.keys)
@@ -74,12 +74,12 @@ class Shop:
         snapshot = newest.snapshot if isinstance(newest, models.Published) else None
         sums = models.decode_snapshot(waiting[0].statistics).statistics
         grown = sums if snapshot is None else snapshot.statistics + sums
-        body = encode_snapshot(Snapshot("home", self.learner.spec.schema_id, grown, {self.shard: sequence}, AT))
+        body = encode_snapshot(Snapshot("home", self.model.spec.schema_id, grown, {self.shard: sequence}, AT))
         generation = self.store.publish(self.key, body, if_generation=newest.generation)
         self.state.settle(self.key, sequence, generation, AT)  # type: ignore[attr-defined]
 
     def _slate(self, i: int, variant: str) -> Slate:
-        spec, at = self.learner.spec, AT + i
+        spec, at = self.model.spec, AT + i
         request_id = new_request_id(at, np.random.default_rng([i, self.state.progress().number]).bytes)
         context = {"device": "ios", "hour": 8.0, "weekday": 3.0}
         slate = Slate(
@@ -162,7 +162,7 @@ def test_a_changed_schema_starts_with_what_the_old_one_learnt(omakase, shop, tmp
     shop.learn(3)
     changed = tmp_path / "changed.yaml"
     changed.write_text(Path(shop.config[1]).read_text().replace("name: price, mean: 80", "name: price, mean: 90"))
-    new = Learner.of(load_product(changed), "home").key
+    new = ConfiguredModel.of(load_product(changed), "home").key
     assert new != shop.key
     wanted = ("models", "rebuild", "home", "--config", changed, *shop.where)
     said = omakase(*wanted, "--schema", "new")

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from omakase.core.policies import Belief, LinearThompson, Policy, Uniform, best
+from omakase.core.beliefs import LinearBelief
+from omakase.core.choices import Choice
+from omakase.core.policies import Policy, Thompson, Uniform
 from omakase.core.posterior import Posterior, Statistics
+from omakase.core.ranking import rank
 
 N, P, M = 12, 3, 2
 D = P * (1 + M)
@@ -24,14 +27,14 @@ def statistics(n: int = 400) -> Statistics:
     return Statistics.of(x, {"click": click, "reward": 2.0 * click}, np.ones(n))
 
 
-BELIEF = Belief.of(statistics(), prior_precision=1.0)
+SCORER = LinearBelief.of(statistics(), prior_precision=1.0).over([], ITEMS)
 
 
 def test_uniform_shows_every_ordered_pair_equally_often() -> None:
     rng, rounds, n = np.random.default_rng(20261101), 30_000, 6
     counts = np.zeros((n, n))
     for _ in range(rounds):
-        first, second = Uniform().rank(ITEMS[:n], CONTEXT, None, EVERYTHING[:n], 2, rng).indices
+        first, second = rank(Uniform(), None, CONTEXT, Choice(EVERYTHING[:n], 2), rng).indices
         counts[first, second] += 1
     pairs = counts[~np.eye(n, dtype=bool)]
     expected = rounds / pairs.size
@@ -43,31 +46,31 @@ def test_uniform_shows_every_ordered_pair_equally_often() -> None:
 def test_uniform_knows_its_propensity() -> None:
     eligible = EVERYTHING.copy()
     eligible[:4] = False
-    ranking = Uniform().rank(ITEMS, CONTEXT, None, eligible, 3, np.random.default_rng(1))
+    ranking = rank(Uniform(), None, CONTEXT, Choice(eligible, 3), np.random.default_rng(1))
     assert ranking.propensity == pytest.approx(np.full(3, 1 / 8))
     assert ranking.predicted_click is None
 
 
-@pytest.mark.parametrize("policy", [Uniform(), LinearThompson()])
+@pytest.mark.parametrize("policy", [Uniform(), Thompson()])
 @pytest.mark.parametrize("k", [1, 3, N, N + 5])
 def test_the_mask_is_obeyed_and_nobody_is_shown_twice(policy: Policy, k: int) -> None:
     rng = np.random.default_rng(3)
     for _ in range(50):
         eligible = rng.random(N) < 0.5
-        ranking = policy.rank(ITEMS, CONTEXT, BELIEF, eligible, k, rng)
+        ranking = rank(policy, SCORER, CONTEXT, Choice(eligible, k), rng)
         assert eligible[ranking.indices].all()
         assert len(set(ranking.indices.tolist())) == ranking.indices.size == min(k, eligible.sum())
         assert (np.diff(ranking.scores) <= 0).all()
 
 
-@pytest.mark.parametrize("policy", [Uniform(), LinearThompson()])
+@pytest.mark.parametrize("policy", [Uniform(), Thompson()])
 def test_where_nobody_is_eligible_the_slate_is_empty(policy: Policy) -> None:
-    ranking = policy.rank(ITEMS, CONTEXT, BELIEF, ~EVERYTHING, 3, np.random.default_rng(3))
+    ranking = rank(policy, SCORER, CONTEXT, Choice(~EVERYTHING, 3), np.random.default_rng(3))
     assert ranking.indices.size == ranking.scores.size == 0
 
 
 def test_without_exploration_thompson_ranks_by_the_mean() -> None:
-    ranking = LinearThompson(0.0).rank(ITEMS, CONTEXT, BELIEF, EVERYTHING, N, np.random.default_rng(3))
+    ranking = rank(Thompson(0.0), SCORER, CONTEXT, Choice(EVERYTHING, N), np.random.default_rng(3))
     mean = Posterior.of(statistics(), "reward", 1.0).mean
     expected = np.array([np.concatenate([item, np.outer(CONTEXT, item).ravel()]) @ mean for item in ITEMS])
     assert ranking.indices.tolist() == np.argsort(-expected).tolist()
@@ -78,7 +81,7 @@ def test_thompson_draws_scores_with_the_covariance_of_the_posterior() -> None:
     rng, rounds, scale = np.random.default_rng(20261102), 4000, 0.5
     scores = np.empty((rounds, N))
     for i in range(rounds):
-        ranking = LinearThompson(scale).rank(ITEMS, CONTEXT, BELIEF, EVERYTHING, N, rng)
+        ranking = rank(Thompson(scale), SCORER, CONTEXT, Choice(EVERYTHING, N), rng)
         scores[i, ranking.indices] = ranking.scores
     posterior = Posterior.of(statistics(), "reward", 1.0)
     x = np.array([np.concatenate([item, np.outer(CONTEXT, item).ravel()]) for item in ITEMS])
@@ -90,27 +93,20 @@ def test_thompson_draws_scores_with_the_covariance_of_the_posterior() -> None:
 
 def test_one_draw_ranks_a_slate_so_that_twins_score_alike() -> None:
     twins = np.repeat(ITEMS[:1], 2, axis=0)
-    ranking = LinearThompson(1.0).rank(twins, CONTEXT, BELIEF, EVERYTHING[:2], 2, np.random.default_rng(5))
+    scorer = LinearBelief.of(statistics(), prior_precision=1.0).over([], twins)
+    ranking = rank(Thompson(1.0), scorer, CONTEXT, Choice(EVERYTHING[:2], 2), np.random.default_rng(5))
     assert ranking.scores[0] == ranking.scores[1]
 
 
 def test_a_predicted_click_is_a_probability() -> None:
     far = (ITEMS * 100).astype(np.float32)
-    predicted = LinearThompson().rank(far, CONTEXT, BELIEF, EVERYTHING, N, np.random.default_rng(5)).predicted_click
+    scorer = LinearBelief.of(statistics(), prior_precision=1.0).over([], far)
+    predicted = rank(Thompson(), scorer, CONTEXT, Choice(EVERYTHING, N), np.random.default_rng(5)).predicted_click
     assert predicted is not None
     assert predicted.min() == 0.0
     assert predicted.max() == 1.0
 
 
-def test_thompson_without_a_belief_says_so() -> None:
-    with pytest.raises(ValueError, match="belief"):
-        LinearThompson().rank(ITEMS, CONTEXT, None, EVERYTHING, 1, np.random.default_rng(5))
-
-
-def test_best_equals_sorting() -> None:
-    rng = np.random.default_rng(9)
-    for _ in range(100):
-        scores, eligible = rng.random(20, dtype=np.float32), rng.random(20) < 0.7
-        k = int(rng.integers(1, 22))
-        expected = sorted(np.flatnonzero(eligible).tolist(), key=lambda i: -scores[i])[:k]
-        assert best(scores, eligible, k).tolist() == expected
+def test_thompson_without_a_model_says_so() -> None:
+    with pytest.raises(ValueError, match="model"):
+        rank(Thompson(), None, CONTEXT, Choice(EVERYTHING, 1), np.random.default_rng(5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 from dataflow.panes import OVER, Panes
 from dataflow.sequences import Release
 from dataflow.streaming import Batching, Streaming
-from dataflow.transforms import half_lives_of, widths_of
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.config import load_product
+from omakase.configured import learners_of, widths_of
 from omakase.core.accounting import DELIVERIES, EVENTS
 from omakase.core.events import Event, Joined
 from omakase.core.ids import NOBODY, RequestId
@@ -60,7 +59,7 @@ def start(*records: Slate) -> Stream:
 @pytest.fixture
 def run(tmp_path: Path):
     def run(stream: Stream, size: int = 100, **release: object) -> Ran:
-        options = {"open_store": OpenStore(tmp_path), "priors": {}, "shard": "s", "interval_s": 2.0}
+        options = {"open_store": OpenStore(tmp_path), "learners": {}, "shard": "s", "interval_s": 2.0}
         release = {**options, "clock": stopped_clock, **release}
         return stream.run(Streaming(PANES, {}, Batching(size, 5.0), Release(**release)), tmp_path)
 
@@ -208,7 +207,7 @@ def test_a_product_s_configuration_is_all_it_takes(tmp_path: Path) -> None:
     streaming = Streaming.of(product, OpenStore(tmp_path), "s", clock=stopped_clock)
     ran = start().send(click).run(streaming, tmp_path)
     assert ran.models[ModelKey(key)].statistics.examples == 1
-    assert ran.models[ModelKey(key)].statistics.half_life_s == half_lives_of(product).get(key, math.inf)
+    assert ran.models[ModelKey(key)].statistics.half_life_s == learners_of(product)[key].half_life_s
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from omakase.config.schema import Product
+from omakase.core.choices import Choice
 from omakase.core.evaluation import Estimate, clustered_rate
 from omakase.core.features import cross
-from omakase.core.policies import Belief, Uniform
+from omakase.core.policies import Uniform
 from omakase.core.posterior import Statistics
+from omakase.core.ranking import rank
 from omakase.demo.market import build_market
 from omakase.demo.product import MODEL, SLOTS, TREATMENT, product
 
@@ -25,20 +27,21 @@ CONFIG = Product.model_validate(product())
 def run(seed: int) -> tuple[Estimate, Estimate]:
     """Click rates of the control and of the treatment after 120 s at 100 requests/s."""
     market, rng = build_market(seed), np.random.default_rng([seed, 99])
-    spec, prior = CONFIG.feature_spec(MODEL), CONFIG.models[MODEL].prior_precision
+    spec = CONFIG.feature_spec(MODEL)
+    learner = CONFIG.models[MODEL].compile(spec)
     items = np.stack([spec.encode_item(item.metadata) for item in market.items])
     contexts = [spec.encode_context(context) for context in market.contexts]
-    everything = np.ones(len(items), dtype=np.bool_)
+    choice = Choice(np.ones(len(items), dtype=np.bool_), SLOTS)
     policies = (Uniform(), CONFIG.policies[CONFIG.placements["home-top"].variants[TREATMENT].policy].compile())
     arm = np.random.default_rng([seed, 98]).integers(2, size=len(contexts))
     clicks, impressions = np.zeros((2, len(contexts)))
     learnt = waiting = Statistics.empty(spec.dimensions)
     for _ in range(REQUESTS // PER_UPDATE):
-        belief = Belief.of(learnt, prior)
+        scorer = learner.believe(learnt).over([item.item_id for item in market.items], items)
         x, y = [], []
         for _ in range(PER_UPDATE):
             shopper = market.visitor(rng)
-            ranked = policies[arm[shopper]].rank(items, contexts[shopper], belief, everything, SLOTS, rng)
+            ranked = rank(policies[arm[shopper]], scorer, contexts[shopper], choice, rng)
             clicked = rng.random(SLOTS) < market.click_probabilities(shopper, ranked.indices)
             clicks[shopper] += clicked.sum()
             impressions[shopper] += SLOTS

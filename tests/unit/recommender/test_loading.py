@@ -49,8 +49,8 @@ def test_returns_the_same_bundle_while_nothing_has_changed(load):
 def test_models_of_one_schema_share_one_matrix_and_differ_in_their_prior(load):
     bundle = load(None)
     assert bundle.models["one"].items is bundle.models["two"].items
-    assert bundle.models["one"].belief.deviations[0, 0] == pytest.approx(
-        2 * bundle.models["two"].belief.deviations[0, 0]
+    assert bundle.models["one"].scorer.belief.deviations[0, 0] == pytest.approx(
+        2 * bundle.models["two"].scorer.belief.deviations[0, 0]
     )
 
 
@@ -62,7 +62,7 @@ def test_a_new_snapshot_swaps_one_belief_and_encodes_nothing_again(load, models)
     assert after.models["two"].version == f"two/{SCHEMA}@1"
     assert after.models["one"].version == f"one/{SCHEMA}@0"
     assert after.models["one"].items is before.models["one"].items
-    assert after.models["one"].belief is before.models["one"].belief
+    assert after.models["one"].scorer.belief is before.models["one"].scorer.belief
 
 
 def test_a_new_catalogue_swaps_every_matrix_and_keeps_every_belief(load, catalogue):
@@ -72,4 +72,4 @@ def test_a_new_catalogue_swaps_every_matrix_and_keeps_every_belief(load, catalog
     assert after.models["one"].items.factors.shape == (3, 2)
     assert after.plain.factors.shape == (3, 0)
     assert after.catalogue.generation == after.models["two"].items.catalogue.generation
-    assert after.models["one"].belief is before.models["one"].belief
+    assert after.models["one"].scorer.belief is before.models["one"].scorer.belief

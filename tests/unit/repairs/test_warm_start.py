@@ -13,13 +13,13 @@ from numpy.testing import assert_allclose
 from omakase import models
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.config import parse_product
+from omakase.configured import ConfiguredModel
 from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidInput
 from omakase.core.features import cross
 from omakase.core.posterior import Statistics
 from omakase.ports.model_store import ABSENT
 from omakase.repairs import warm_start
-from omakase.repairs.rebuilding import Learner
 from omakase.snapshots import Snapshot, encode_snapshot
 
 PRODUCT = """
@@ -44,7 +44,7 @@ class Shop:
     def __init__(self, directory: Path, text: str = PRODUCT) -> None:
         self.store = FileModelStore(directory / "models")
         self.product = parse_product(text)
-        self.learner = Learner.of(self.product, "clicks")
+        self.model = ConfiguredModel.of(self.product, "clicks")
         self.log = directory / "log.ndjson"
 
     def write(self, *rows: dict[str, object] | str) -> None:
@@ -55,12 +55,12 @@ class Shop:
         self.log.write_text("\n".join(lines) + "\n")
 
     def start(self) -> models.Published:
-        reader = warm_start.LogReader(self.product, self.learner, ITEMS)
+        reader = warm_start.LogReader(self.product, self.model, ITEMS)
         shown = reader.lines(self.log) if warm_start.is_json_lines(self.log) else reader.rows(self.log)
-        return warm_start.warm_start(self.store, self.learner, warm_start.log_name(self.log), shown, now=9.0)
+        return warm_start.warm_start(self.store, self.model, warm_start.log_name(self.log), shown, now=9.0)
 
     def x(self, hour: float, price: float, **facts: str) -> np.ndarray:
-        spec = self.learner.spec
+        spec = self.model.spec
         return cross(spec.encode_context({"hour": hour, **facts}), spec.encode_item({"price": price}))
 
 
@@ -97,10 +97,10 @@ def test_learns_a_log_once_by_its_content(shop):
 
 
 def test_adds_to_what_was_learnt_and_leaves_the_trainers_count_alone(shop):
-    d = shop.learner.spec.dimensions
+    d = shop.model.spec.dimensions
     sums = Statistics.of(np.ones((2, d)), {"click": np.ones(2)}, np.ones(2))
-    body = encode_snapshot(Snapshot("clicks", shop.learner.spec.schema_id, sums, {"embedded": 7}, frozen=True))
-    shop.store.publish(shop.learner.key, body, if_generation=ABSENT)
+    body = encode_snapshot(Snapshot("clicks", shop.model.spec.schema_id, sums, {"embedded": 7}, frozen=True))
+    shop.store.publish(shop.model.key, body, if_generation=ABSENT)
     shop.write({})
     found = shop.start().snapshot
     assert (found.statistics.examples, found.sequences["embedded"], found.frozen) == (3, 7, True)

@@ -1,0 +1,128 @@
+"""What a model believes, made ready to serve.
+
+A belief is made once per snapshot; bound to the items of one catalogue it is a scorer, which every request reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omakase.core.features import Factor, cross, fold_context
+from omakase.core.posterior import Posterior, Statistics, factor_of
+from omakase.core.top import Indices
+
+Factors: TypeAlias = NDArray[np.float32]
+Scores: TypeAlias = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """Scores the n items of one catalogue for a context. Shapes: context is (m,)."""
+
+    @property
+    def examples(self) -> float:
+        """How much was learnt: an effective number of examples."""
+
+    def draw(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Scores:
+        """`count` independent draws of what every item is worth, with `scale` times the posterior's deviation.
+
+        Shapes: (count, n). One draw is one joint sample: items that are alike score alike in it.
+        """
+
+    def mean(self, context: Factor) -> Scores:
+        """What every item is expected to be worth. Shapes: (n,)."""
+
+    def deviation(self, context: Factor, indices: Indices) -> NDArray[np.float64]:
+        """The standard deviations of draws of scale 1. Shapes: indices and the result (k,)."""
+
+    def predicted_click(self, context: Factor, indices: Indices) -> NDArray[np.float64] | None:
+        """Probabilities of a click where it is looked at; None where a model has none. Shapes: (k,)."""
+
+    def contributions(self, context: Factor, index: int) -> NDArray[np.float64]:
+        """What each coordinate of x adds to the item's mean. Shapes: (d,)."""
+
+
+class Belief(Protocol):
+    """What a model believes, whatever the catalogue."""
+
+    def over(self, item_ids: Sequence[str], factors: Factors) -> Scorer:
+        """Bind to the n items of a catalogue. Shapes: factors (n, p), contiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearBelief:
+    """A posterior over θ in float32, laid out for one matrix-vector product per draw.
+
+    Shapes: mean and click_mean (d,), deviations (d, d).
+    """
+
+    mean: Factor
+    deviations: NDArray[np.float32]
+    click_mean: Factor
+    examples: float
+
+    @classmethod
+    def of(cls, statistics: Statistics, prior_precision: float, noise: float | None = None) -> LinearBelief:
+        """`noise` goes before what is estimated. Raises: Corrupt if the statistics are not those of real examples."""
+        factor = factor_of(statistics, prior_precision)
+        reward = Posterior.of(statistics, "reward", prior_precision, factor)
+        click = Posterior.of(statistics, "click", prior_precision, factor)
+        if noise is not None:
+            reward = replace(reward, noise=noise)
+        return cls(
+            reward.mean.astype(np.float32),
+            np.ascontiguousarray(reward.deviation_map(), dtype=np.float32),
+            click.mean.astype(np.float32),
+            statistics.weight,
+        )
+
+    def over(self, item_ids: Sequence[str], factors: Factors) -> LinearScorer:
+        """See Belief. Cost: none; the ids do not matter to a shared model."""
+        return LinearScorer(self, factors)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearScorer:
+    """Scorer of a shared linear model: the context is folded into θ, so that a draw is one product over the items."""
+
+    belief: LinearBelief
+    factors: Factors
+
+    @property
+    def examples(self) -> float:
+        """See Scorer."""
+        return self.belief.examples
+
+    def weights(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Factors:
+        """The drawn θ with the context folded in: scores are factors @ weightsᵀ. Shapes: (count, p)."""
+        belief = self.belief
+        z = rng.standard_normal((count, belief.mean.size), dtype=np.float32)
+        theta = belief.mean + np.float32(scale) * (z @ belief.deviations.T)
+        return fold_context(theta, context, self.factors.shape[1])
+
+    def draw(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Scores:
+        """See Scorer. Cost: O(count·(d² + n·p))."""
+        return self.weights(context, scale, count, rng) @ self.factors.T
+
+    def mean(self, context: Factor) -> Scores:
+        """See Scorer. Cost: O(d + n·p)."""
+        return self.factors @ fold_context(self.belief.mean, context, self.factors.shape[1])
+
+    def deviation(self, context: Factor, indices: Indices) -> NDArray[np.float64]:
+        """See Scorer. Cost: O(k·d²)."""
+        x = cross(np.broadcast_to(context, (indices.size, context.size)), self.factors[indices])
+        deviations: NDArray[np.float64] = np.linalg.norm(x @ self.belief.deviations.astype(np.float64), axis=1)
+        return deviations
+
+    def predicted_click(self, context: Factor, indices: Indices) -> NDArray[np.float64] | None:
+        """See Scorer."""
+        weights = fold_context(self.belief.click_mean, context, self.factors.shape[1])
+        return np.clip(self.factors[indices].astype(np.float64) @ weights, 0.0, 1.0)
+
+    def contributions(self, context: Factor, index: int) -> NDArray[np.float64]:
+        """See Scorer."""
+        return cross(context, self.factors[index]) * self.belief.mean

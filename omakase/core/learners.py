@@ -1,0 +1,72 @@
+"""How a model learns: from examples to sums, from sums to the next state, from a state to a belief."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from omakase.core.beliefs import Belief, LinearBelief
+from omakase.core.posterior import Statistics
+from omakase.core.refolding import ExampleColumns, refold
+from omakase.core.sessions import Example
+from omakase.core.training import summarise
+
+
+class Learner(Protocol):
+    """One kind of model over features of fixed widths."""
+
+    @property
+    def half_life_s(self) -> float:
+        """How long until an example weighs half, in seconds; infinite where nothing is forgotten."""
+
+    def empty(self) -> Statistics:
+        """What is known before the first example."""
+
+    def summarise(self, examples: Sequence[Example]) -> Statistics:
+        """What a mini-batch adds. Summaries add in any order.
+
+        Raises: InvalidInput if a number is not finite or the examples differ in dimensions; ValueError without any.
+        """
+
+    def refold(self, examples: ExampleColumns) -> Statistics:
+        """What `summarise` makes of the same examples. Raises: as it does."""
+
+    def absorb(self, state: Statistics, batch: Statistics) -> Statistics:
+        """The next state. Called once per batch, in the order of the batches. Raises: InvalidInput."""
+
+    def believe(self, state: Statistics) -> Belief:
+        """The state made ready to serve. Raises: Corrupt if it is not that of real examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearLearner:
+    """A shared linear model. Units: half_life_s in seconds; noise, where given, goes before what is estimated."""
+
+    context_width: int
+    item_width: int
+    prior_precision: float = 1.0
+    half_life_s: float = math.inf
+    noise: float | None = None
+
+    def empty(self) -> Statistics:
+        """See Learner."""
+        return Statistics.empty(self.item_width * (1 + self.context_width))
+
+    def summarise(self, examples: Sequence[Example]) -> Statistics:
+        """See Learner."""
+        return summarise(examples, self.half_life_s)
+
+    def refold(self, examples: ExampleColumns) -> Statistics:
+        """See Learner."""
+        return refold(examples, self.half_life_s)
+
+    def absorb(self, state: Statistics, batch: Statistics) -> Statistics:
+        """See Learner. Guarantees: the order of batches is nothing to it."""
+        return state + batch
+
+    def believe(self, state: Statistics) -> LinearBelief:
+        """See Learner."""
+        state.check()
+        return LinearBelief.of(state, self.prior_precision, self.noise)
