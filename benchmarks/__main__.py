@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import backlog, events, freshness, recommendations, soak, trainer
+from benchmarks import backlog, events, freshness, learning, recommendations, scoring, soak, trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Benchmark:
 
 def benchmarks(soak_s: float) -> dict[str, Benchmark]:
     return {
+        "scoring": Benchmark("ten of n items ranked, beside the memory bus and others' libraries", 1.5, scoring.measure),
+        "learning": Benchmark("mini-batches made ready to serve", 0.1, learning.measure),
         "recommendations": Benchmark("slates per second, beside a bare route", 1.5, recommendations.measure),
         "events": Benchmark("events per second from HTTP to a model", 1, events.measure),
         "trainer": Benchmark("events per second of the trainer by itself", 1, trainer.measure),

@@ -17,9 +17,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
 from omakase.core.errors import Corrupt, InvalidInput
+from omakase.core.item_statistics import NO_ITEMS, ItemStatistics
+from omakase.core.rows import Rows
 
 Vector: TypeAlias = NDArray[np.float64]
 Matrix: TypeAlias = NDArray[np.float64]
@@ -51,6 +53,10 @@ class Statistics:
     are brought to the later one when they are added. It shrinks the data, never the prior.
     Shapes: precision is (d, d), Σ w·x·xᵀ. Units: weight is Σ w, an effective number of examples; examples counts them;
     as_of in Unix seconds; half_life_s in seconds, infinite where nothing is forgotten.
+
+    `is_logit`: of a logistic model, in log odds (see `omakase.core.logistic`). Its batches carry their `rows`: the sums
+    beside those say nothing of the moments until they are absorbed, in order. Added, they follow each other.
+    `items`: of a per-item model, the sums apart by item as well.
     """
 
     precision: Matrix
@@ -59,6 +65,9 @@ class Statistics:
     examples: int
     as_of: float = 0.0
     half_life_s: float = math.inf
+    rows: Rows | None = None
+    is_logit: bool = False
+    items: ItemStatistics = NO_ITEMS
 
     @classmethod
     def empty(cls, d: int) -> Statistics:
@@ -106,11 +115,18 @@ class Statistics:
             return replace(self, as_of=as_of)
         outcomes = {name: Outcome(factor * o.moment, factor * o.energy) for name, o in self.outcomes.items()}
         return replace(
-            self, precision=factor * self.precision, outcomes=outcomes, weight=factor * self.weight, as_of=as_of
+            self,
+            precision=factor * self.precision,
+            outcomes=outcomes,
+            weight=factor * self.weight,
+            as_of=as_of,
+            items=self.items.aged(factor),
         )
 
     def check(self) -> None:
         """Raises: Corrupt if these are not the sums of real examples, up to rounding."""
+        if self.rows is not None:
+            raise Corrupt("examples stand beside the sums that were never absorbed")
         numbers = [self.precision, *(outcome.moment for outcome in self.outcomes.values())]
         energies = [outcome.energy for outcome in self.outcomes.values()]
         if not (all(np.isfinite(array).all() for array in numbers) and np.isfinite([self.weight, *energies]).all()):
@@ -118,11 +134,8 @@ class Statistics:
         least = -_ROUNDING * max(self.weight, 1.0)
         if self.weight < least or any(energy < least for energy in energies):
             raise Corrupt("weights and squares cannot sum to less than nothing")
-        slack = _ROUNDING * max(float(np.trace(self.precision)) / max(self.dimensions, 1), 1.0)
-        try:
-            cholesky(self.precision + slack * np.eye(self.dimensions), lower=True)
-        except LinAlgError as error:
-            raise Corrupt(f"precision is indefinite: {error}") from error
+        self.items.check()
+        factor_of(self, _ROUNDING * max(float(np.trace(self.precision)) / max(self.dimensions, 1), 1.0))
 
     def __add__(self, other: Statistics) -> Statistics:
         """Merge; where half-lives differ, that of the later sums holds from then on. Raises: InvalidInput.
@@ -145,6 +158,9 @@ class Statistics:
             mine.examples + theirs.examples,
             later.as_of,
             later.half_life_s,
+            rows=_both(self.rows, other.rows),
+            is_logit=self.is_logit or other.is_logit,
+            items=mine.items + theirs.items,
         )
 
 
@@ -175,8 +191,8 @@ class Posterior:
             raise Corrupt(f"the sums of outcome {outcome!r} are not those of real examples")
         if factor is None:
             factor = factor_of(statistics, prior_precision)
-        half = solve_triangular(factor, sums.moment, lower=True)
-        mean = solve_triangular(factor, half, lower=True, trans="T")
+        half, _ = dtrtrs(factor, sums.moment, lower=1)
+        mean, _ = dtrtrs(factor, half, lower=1, trans=1)
         if not np.isfinite(mean).all():
             raise Corrupt(f"the mean of outcome {outcome!r} is not finite")
         residual = max(sums.energy - float(half @ half), 0.0) + _PRIOR_NOISE_EXAMPLES * _PRIOR_NOISE_VARIANCE
@@ -184,15 +200,31 @@ class Posterior:
 
     def deviation_map(self) -> Matrix:
         """noise · L⁻ᵀ: turns standard normal z (d,) into deviations from the mean. Cost: O(d³), once per update."""
-        return self.noise * solve_triangular(self.factor, np.eye(self.mean.size), lower=True, trans="T")
+        inverse, _ = dtrtri(self.factor, lower=1)
+        deviations: Matrix = self.noise * inverse.T
+        return deviations
 
 
-def factor_of(statistics: Statistics, prior_precision: float) -> Matrix:
-    """The lower triangular L with L·Lᵀ = precision + prior. Shapes: (d, d). Cost: O(d³). Raises: Corrupt."""
-    try:
-        return cholesky(statistics.precision + prior_precision * np.eye(statistics.dimensions), lower=True)
-    except (LinAlgError, ValueError) as error:
-        raise Corrupt(f"precision is not positive definite and finite: {error}") from error
+def factor_of(statistics: Statistics, prior_precision: float | Vector) -> Matrix:
+    """The lower triangular L with L·Lᵀ = precision + prior. Cost: O(d³). Raises: Corrupt.
+
+    Shapes: (d, d); the prior's precision is one number, or (d,) by coordinate.
+    """
+    precise = np.array(statistics.precision, order="F")
+    if not np.isfinite(precise).all():
+        raise Corrupt("precision is not finite")
+    precise.ravel(order="K")[:: statistics.dimensions + 1] += prior_precision
+    factor, fault = dpotrf(precise, lower=1, clean=1, overwrite_a=1)
+    if fault:
+        raise Corrupt(f"precision is not positive definite: the leading minor of order {fault} is not")
+    found: Matrix = factor
+    return found
+
+
+def _both(mine: Rows | None, theirs: Rows | None) -> Rows | None:
+    if mine is None or theirs is None:
+        return theirs if mine is None else mine
+    return mine + theirs
 
 
 def _refuse_unless_finite(*numbers: NDArray[np.floating]) -> None:

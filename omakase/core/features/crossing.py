@@ -13,9 +13,11 @@ def cross(context_factor: Factor, item_factor: Factor) -> NDArray[np.float64]:
 
     Shapes: (m,) and (p,) give (p·(1 + m),); (n, m) and (n, p) give n of them.
     """
-    item = item_factor.astype(np.float64)
-    products = context_factor.astype(np.float64)[..., :, np.newaxis] * item[..., np.newaxis, :]
-    return np.concatenate([item, products.reshape(*item.shape[:-1], -1)], axis=-1)
+    rows, p, m = item_factor.shape[:-1], item_factor.shape[-1], context_factor.shape[-1]
+    x = np.empty((*rows, 1 + m, p))
+    x[..., 0, :] = item_factor
+    np.multiply(context_factor.astype(x.dtype)[..., :, np.newaxis], x[..., :1, :], out=x[..., 1:, :])
+    return x.reshape(*rows, -1)
 
 
 def fold_context(theta: NDArray[np.floating], context_factor: Factor, item_width: int) -> Factor:
