@@ -129,6 +129,7 @@ class Deployment:
                 "grpc_address": address,
                 "bus": uris.bus,
                 "deliveries": uris.deliveries,
+                "contexts": uris.contexts,
             }
         )
 

@@ -60,7 +60,7 @@ class GatewaySettings(HttpSettings):
     """The gateway: HTTP in, gRPC out."""
 
     catalogue: str
-    models: str = Field(description="where popularity snapshots come from")
+    models: str = Field(description="where the counts of clicks and impressions come from")
     spool: str = Field(description="the delivery spool, spool:/directory")
     tracking: str = Field(description="gRPC target of tracking")
     recommenders: str = Field(
@@ -89,6 +89,7 @@ class TrackingSettings(HttpSettings):
     grpc_address: str
     bus: str
     deliveries: str
+    contexts: str = Field(description="where people's last clicks are noted")
     orphan_wait_s: Annotated[float, Field(gt=0)] = 3600.0
     order_wait_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
     address_header: str | None = Field(default=None, description="where a trusted proxy says who called it")

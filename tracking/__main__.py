@@ -30,6 +30,8 @@ async def run(settings: TrackingSettings) -> None:
         adapters.open_touches(settings.deliveries),
         adapters.open_orders(settings.deliveries),
         adapters.open_credits(settings.deliveries),
+        adapters.open_context_store(settings.contexts),
+        adapters.open_forgotten(settings.deliveries),
         adapters.open_clock(settings.clock),
     )
     service = new_service(settings, product, stores)
@@ -38,7 +40,7 @@ async def run(settings: TrackingSettings) -> None:
         return
     health, ready = Health(), asyncio.Event()
     server = new_server(["omakase.v1.Tracking"], health)
-    servicer = TrackingServicer(service.intake, adapters.open_forgotten(settings.deliveries), stores.clock)
+    servicer = TrackingServicer(service.intake, stores.forgotten, stores.clock)
     tracking_pb2_grpc.add_TrackingServicer_to_server(servicer, server)
     server.add_insecure_port(settings.grpc_address)
 

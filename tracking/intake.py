@@ -92,15 +92,15 @@ class Intake:
         """Store events; they are safe when this returns. Raises: Overloaded, Unavailable."""
         await self._stored(Job(events=events))
 
-    async def record(self, slates: Sequence[tuple[Slate, bytes]], exclusions: Sequence[Message] = ()) -> None:
+    async def record(self, slates: Sequence[tuple[Slate, bytes]], following: Sequence[Message] = ()) -> None:
         """Store slates, each with the bytes it was spooled as; they are safe when this returns.
 
-        `exclusions` follow them on the bus. Raises: Overloaded, Unavailable.
+        The messages `following` them on the bus are safe then too. Raises: Overloaded, Unavailable.
         """
         now = self._clock.now()
         records = [StoredSlate(slate.request_id, slate.served_at, encoded) for slate, encoded in slates]
         messages = [slate_message(*slate, now) for slate in slates]
-        await self._stored(Job(records=records, messages=[*messages, *exclusions]))
+        await self._stored(Job(records=records, messages=[*messages, *following]))
 
     def sweep(self, *, give_up: bool = False) -> int:
         """Publish parked events whose record has come, and those that have waited too long (`give_up`: all).
@@ -203,9 +203,10 @@ class Intake:
         return None
 
     def _store_slates(self, jobs: Sequence[Job]) -> None:
-        if any(job.records for job in jobs):
-            self._bus.publish([message for job in jobs for message in job.messages])
-            self._store.put([record for job in jobs for record in job.records])
+        if messages := [message for job in jobs for message in job.messages]:
+            self._bus.publish(messages)
+        if records := [record for job in jobs for record in job.records]:
+            self._store.put(records)
 
     def _store_events(self, events: Sequence[Event]) -> None:
         if not events:

@@ -1,8 +1,11 @@
-"""Slates, and events with the delivery they name, made into messages for the bus."""
+"""Slates, their propensities, and events with the delivery they name, made into messages for the bus."""
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from omakase.core.events import Event
+from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.ports.delivery_store import Parked
 from omakase.ports.event_bus import Message
@@ -12,6 +15,12 @@ from omakase.wire import RecordedSlate, bus_body, bus_body_of_event, bus_body_of
 def slate_message(slate: Slate, encoded: bytes, now: float) -> Message:
     """A slate's own record, named by its request id."""
     return Message(slate.request_id, now, bus_body_of_slate(encoded), "deliveries", len(slate.deliveries))
+
+
+def propensities_message(record: SlatePropensities, encoded: bytes, now: float) -> Message:
+    """A slate's propensities, named after their slate and not as it."""
+    key = blake2b(record.request_id, digest_size=16, person=b"propensities").digest()
+    return Message(key, now, encoded, "propensities", record.positions.draws.size)
 
 
 def event_message(event: Event, slate: RecordedSlate | None) -> Message:

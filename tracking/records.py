@@ -1,4 +1,4 @@
-"""Tracking over gRPC: delivery records from the spools."""
+"""Tracking over gRPC: delivery records and propensities from the spools."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from prometheus_client import Counter
 from omakase.core.errors import Corrupt, InvalidInput
 from omakase.core.slates import Slate
 from omakase.ports.clock import Clock
+from omakase.ports.event_bus import Message
 from omakase.ports.forgotten import Forgotten
 from omakase.serving.rpc import answering
 from omakase.v1 import tracking_pb2 as pb
 from omakase.v1 import tracking_pb2_grpc
-from omakase.wire import decode_slate
+from omakase.wire import decode_propensities, decode_slate, is_propensities
 from tracking.forgetting import Latecomers, without_the_forgotten
 from tracking.intake import Intake
+from tracking.join import propensities_message
 
 RECORDED = Counter("omakase_slates_recorded", "Delivery records taken from spools, repetitions included")
+PROPENSITIES = Counter("omakase_propensities_recorded", "Slates' propensities taken from spools, repetitions included")
 
 
 class TrackingServicer(tracking_pb2_grpc.TrackingServicer):
-    """Takes delivery records. Idempotent: a spool repeats what was not answered."""
+    """Takes what was spooled. Idempotent: a spool repeats what was not answered."""
 
     def __init__(self, intake: Intake, forgotten: Forgotten, clock: Clock) -> None:
         self._intake = intake
@@ -37,20 +40,25 @@ class TrackingServicer(tracking_pb2_grpc.TrackingServicer):
     ) -> pb.RecordSlatesResponse:
         async def record() -> pb.RecordSlatesResponse:
             # Off the loop: a full batch takes a tenth of a second or two, and beacons wait on this loop.
-            taken = await asyncio.to_thread(self._take, request.slates)
-            await self._intake.record(taken.slates, taken.exclusions)
-            RECORDED.inc(len(request.slates))
+            taken, propensities = await asyncio.to_thread(self._take, request.slates)
+            await self._intake.record(taken.slates, [*taken.exclusions, *propensities])
+            RECORDED.inc(len(taken.slates))
+            PROPENSITIES.inc(len(propensities))
             return pb.RecordSlatesResponse()
 
         return await answering(context, record)
 
-    def _take(self, bodies: Sequence[bytes]) -> Latecomers:
-        slates = [(_decode(i, body), body) for i, body in enumerate(bodies)]
-        return without_the_forgotten(slates, self._forgotten, self._clock.now())
-
-
-def _decode(index: int, body: bytes) -> Slate:
-    try:
-        return decode_slate(body)
-    except Corrupt as error:
-        raise InvalidInput(f"record {index}: {error}") from error
+    def _take(self, bodies: Sequence[bytes]) -> tuple[Latecomers, list[Message]]:
+        """Slates, and propensities, which name nobody."""
+        slates: list[tuple[Slate, bytes]] = []
+        propensities: list[Message] = []
+        now = self._clock.now()
+        for i, body in enumerate(bodies):
+            try:
+                if is_propensities(body):
+                    propensities.append(propensities_message(decode_propensities(body), body, now))
+                else:
+                    slates.append((decode_slate(body), body))
+            except Corrupt as error:
+                raise InvalidInput(f"record {i}: {error}") from error
+        return without_the_forgotten(slates, self._forgotten, now), propensities

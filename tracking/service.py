@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from omakase.config import Product
 from omakase.keys import load_keys
 from omakase.ports.clock import Clock
+from omakase.ports.context_store import ContextStore
 from omakase.ports.delivery_store import DeliveryStore
 from omakase.ports.event_bus import EventBus
+from omakase.ports.forgotten import Forgotten
 from omakase.ports.orders import Credits, Orders
 from omakase.ports.touches import Touches
 from omakase.server_keys import ServerKeys
@@ -26,6 +28,7 @@ from tracking.door import Door
 from tracking.events import Reader
 from tracking.intake import Intake
 from tracking.orders import OrderReader
+from tracking.recent import RecentClicks
 from tracking.traffic import TrafficRules
 from tracking.witness import Witness
 
@@ -39,19 +42,27 @@ class Stores:
     touches: Touches
     orders: Orders
     credits: Credits
+    contexts: ContextStore
+    forgotten: Forgotten
     clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What tracking is made of; the intake and the desk have a thread each."""
+    """What tracking is made of; the intake, the desk and the recent clicks have a thread each.
+
+    Clicks are noted only where some model's features need them.
+    """
 
     intake: Intake
     desk: OrderDesk
+    recent: RecentClicks | None
     door: Door
     stores: Stores
 
     def start(self) -> None:
+        if self.recent is not None:
+            self.recent.start()
         self.intake.start()
         self.desk.start()
 
@@ -59,6 +70,8 @@ class Service:
         """Store what was taken, then end."""
         self.intake.stop()
         self.desk.stop()
+        if self.recent is not None:
+            self.recent.stop()
 
     def drain(self) -> None:
         """Publish whatever waits, while the threads do not run. Parked events first: an order may be due to one."""
@@ -66,11 +79,17 @@ class Service:
             pass
         while self.desk.settle(at_once=True):
             pass
+        if self.recent is not None:
+            self.recent.flush()
 
 
 def new_service(settings: TrackingSettings, product: Product, stores: Stores) -> Service:
     """Raises: InvalidConfig for a file of keys that is wrong."""
     learning, keys, traffic = product.learning, ServerKeys(Path(settings.keys)), TrafficRules(product.traffic)
+    recent = None
+    if product.remembers_clicks():
+        keep_s = product.people.retention_s
+        recent = RecentClicks(stores.contexts, stores.forgotten, stores.clock, keep_s=keep_s)
     intake = Intake(
         stores.bus,
         stores.deliveries,
@@ -81,7 +100,7 @@ def new_service(settings: TrackingSettings, product: Product, stores: Stores) ->
         max_queued=settings.max_queued_events,
         max_queued_bytes=settings.max_queued_bytes,
         store_timeout_s=settings.store_timeout_s,
-        see=Witness(traffic, stores.touches, takes_orders=lambda: not keys.is_empty()).see,
+        see=Witness(traffic, stores.touches, takes_orders=lambda: not keys.is_empty(), recent=recent).see,
     )
     desk = OrderDesk(
         stores.orders,
@@ -96,7 +115,7 @@ def new_service(settings: TrackingSettings, product: Product, stores: Stores) ->
         keep_s=product.people.retention_s,
         store_timeout_s=settings.store_timeout_s,
     )
-    return Service(intake, desk, Door(keys, traffic, settings.address_header), stores)
+    return Service(intake, desk, recent, Door(keys, traffic, settings.address_header), stores)
 
 
 def new_app(

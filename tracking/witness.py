@@ -9,23 +9,33 @@ from omakase.core.ids import RequestId
 from omakase.ports.touches import Touches
 from omakase.wire import RecordedSlate
 from tracking.attribution import touches_of
+from tracking.recent import RecentClicks
 from tracking.traffic import TrafficRules
 
 
 class Witness:
-    """Marks the events of users who do too much, and remembers who touched what, for orders to come.
+    """Marks the events of users who do too much, and remembers who touched what, for orders and features to come.
 
-    Touches are kept only while `takes_orders` says that somebody may send any.
+    Touches are kept only while `takes_orders` says that somebody may send any; clicks only where there is `recent`.
     """
 
-    def __init__(self, traffic: TrafficRules, touches: Touches, takes_orders: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        traffic: TrafficRules,
+        touches: Touches,
+        takes_orders: Callable[[], bool],
+        recent: RecentClicks | None = None,
+    ) -> None:
         self._traffic = traffic
         self._touches = touches
         self._takes_orders = takes_orders
+        self._recent = recent
 
     def see(self, events: list[Event], slates: Mapping[RequestId, RecordedSlate | None]) -> list[Event]:
         """The events as they are to be published. Raises: Unavailable; then nothing may be published."""
         judged = self._traffic.judge_users(events, slates)
         if self._takes_orders():
             self._touches.note(touches_of(judged, slates))
+        if self._recent is not None:
+            self._recent.see(judged, slates)
         return judged

@@ -12,13 +12,13 @@ def coordinates(spec: FeatureSpec) -> list[str]:
 
     The constant is `1`; `device=ios × colour=red` is the weight of red items for people on ios.
     """
-    item = ["1", *_columns(spec.item)]
+    item = ["1", *columns(spec.item)]
     return item + [
-        context if name == "1" else f"{context} × {name}" for context in _columns(spec.context) for name in item
+        context if name == "1" else f"{context} × {name}" for context in columns(spec.context) for name in item
     ]
 
 
-def _columns(features: Sequence[Feature]) -> list[str]:
+def columns(features: Sequence[Feature]) -> list[str]:
     return [name for feature in features for name in _names(feature)]
 
 

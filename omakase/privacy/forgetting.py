@@ -50,7 +50,8 @@ class Forgetting:
         reached["dead letters"] = letters.rewrite(self._names, self._message)
         self._wait_for_loader()
         reached["warehouse"] = warehouse.forget(self.people)
-        # Until their records were blanked, tracking noted what they touched, and attributed their orders.
+        # Until their records were blanked, tracking noted what they touched and clicked, and attributed their orders.
+        reached["contexts"] += self._contexts()
         touches, orders = self._touches_and_orders()
         reached["touches"] += touches
         reached["orders"] += orders

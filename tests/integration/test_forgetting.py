@@ -12,8 +12,9 @@ from omakase.adapters.local.forgotten import SqliteForgotten
 from omakase.adapters.local.spool import Spool
 from omakase.adapters.local.spool_reader import SpoolReader
 from omakase.core.errors import Unavailable
-from omakase.core.ids import Pseudonym
+from omakase.core.ids import Pseudonym, RequestId
 from omakase.core.slates import Slate
+from omakase.ports.context_store import Click
 from omakase.ports.event_bus import Message
 from omakase.ports.touches import Touch, Touched
 from omakase.privacy.forgetting import Forgetting
@@ -45,6 +46,7 @@ class House(Office):
     def live_in(self) -> dict[str, Slate]:
         contexts = adapters.open_context_store(self.deployment.uris.contexts)
         contexts.put([(person, {"district": SECRET}) for person in (ADA, BOB)])
+        contexts.note([Click(person, RequestId(b"r" * 16), 1, "i", START) for person in (ADA, BOB)])
         self.slates = {"ada": slate_of(ADA, TABLET), "late": slate_of(ADA, ADA), "bob": slate_of(BOB, BOB)}
         for slate in self.slates.values():
             self.spool.append(encode_slate(slate))
@@ -113,11 +115,14 @@ def test_what_tracking_notes_of_them_until_their_records_are_blanked_goes_too(ho
             slates["ada"].request_id, START, TABLET, ADA, START, "home", "a", "p", (Touched(2, "j", is_click=True),)
         )
         adapters.open_touches(house.deployment.uris.deliveries).note([touch])
+        contexts = adapters.open_context_store(house.deployment.uris.contexts)
+        contexts.note([Click(ADA, slates["ada"].request_id, 2, "j", START)])
         monkeypatch.setattr(SqliteForgotten, "rewrite", rewrite)
         return rewrite(*arguments)
 
     monkeypatch.setattr(SqliteForgotten, "rewrite", rewrite_late)
-    assert house.forget()["touches"] == 2
+    reached = house.forget()
+    assert (reached["touches"], reached["contexts"]) == (2, 2)
     assert house.holding(ADA, TABLET) == set()
 
 

@@ -60,7 +60,14 @@ class Till(Visitor):
         self.product = parse_product(PRODUCT + more)
         database = f"sqlite:{directory}/deliveries.db"
         self.settings = TrackingSettings(
-            **{"config": "", "keys": str(directory / "keys.yaml"), "grpc_address": "", "bus": "", "deliveries": ""}
+            **{
+                "config": "",
+                "keys": str(directory / "keys.yaml"),
+                "grpc_address": "",
+                "bus": "",
+                "deliveries": "",
+                "contexts": "",
+            }
             | {"sweep_s": 0.01, "order_wait_s": WAIT_S}
             | settings
         )
@@ -71,6 +78,8 @@ class Till(Visitor):
             adapters.open_touches(database),
             adapters.open_orders(database),
             adapters.open_credits(database),
+            adapters.open_context_store(f"sqlite:{directory}/contexts.db"),
+            adapters.open_forgotten(database),
             self.clock,
         )
         self._stage = stage

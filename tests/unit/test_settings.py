@@ -47,7 +47,14 @@ def test_an_impossible_duration_is_refused(number: str) -> None:
 
 def test_a_child_process_reads_back_what_its_parent_set() -> None:
     settings = TrackingSettings(
-        config="c", keys="k", grpc_address="127.0.0.1:0", bus="b", deliveries="d", http_fd=7, orphan_wait_s=0.25
+        config="c",
+        keys="k",
+        grpc_address="127.0.0.1:0",
+        bus="b",
+        deliveries="d",
+        contexts="c",
+        http_fd=7,
+        orphan_wait_s=0.25,
     )
     assert TrackingSettings.from_environ(settings.to_environ()) == settings
 

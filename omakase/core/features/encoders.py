@@ -154,6 +154,9 @@ class _Vocabulary(_Words):
         self._alone: dict[object, Places] = {word: (1.0, (place,)) for word, place in self._index.items()}
 
     def words(self, facts: Facts) -> Words:
+        value = facts.get(self.name)
+        if value.__class__ is str:
+            return (value,) if value in self._index else ()
         return tuple(word for word in super().words(facts) if word in self._index)
 
     def read(self, facts: Facts) -> Places | None:
@@ -194,12 +197,11 @@ class _Cross(_Sparse):
             raise InvalidFeature(
                 f"{self._name!r} would cross {count} combinations of words, at most {MAX_COMBINATIONS}"
             )
-        places = tuple(_bucket(self._named(combination), self.width) for combination in product(*words))
-        return product_of_numbers, places
+        return product_of_numbers, tuple([self._place(combination) for combination in product(*words)])
 
-    def _named(self, combination: Words) -> str:
-        # Lengths, so that no two combinations are spelt alike.
-        return f"{self._name}=" + "".join(f"{len(word)}:{word}" for word in combination)
+    def _place(self, combination: Words) -> int:
+        is_short = max(map(len, combination)) <= _REMEMBERED_LENGTH
+        return (_remembered_mix if is_short else _mix)(self._name, combination) % self.width
 
 
 def encoder_of(feature: Feature, side: Mapping[str, Feature]) -> Encoder[Any]:
@@ -220,15 +222,20 @@ def encoder_of(feature: Feature, side: Mapping[str, Feature]) -> Encoder[Any]:
 
 
 def _bucket(text: str, buckets: int) -> int:
-    digest = _remembered_hash(text) if len(text) <= _REMEMBERED_LENGTH else _hash(text)
-    return digest % buckets
+    return (_remembered_hash if len(text) <= _REMEMBERED_LENGTH else _hash)(text) % buckets
 
 
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+def _mix(name: str, combination: Words) -> int:
+    # Lengths, so that no two combinations are spelt alike.
+    return _hash(f"{name}=" + "".join(f"{len(word)}:{word}" for word in combination))
+
+
 _remembered_hash = lru_cache(maxsize=16_384)(_hash)
+_remembered_mix = lru_cache(maxsize=16_384)(_mix)
 
 
 def _number(name: str, value: Value) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from omakase.core.coordinates import coordinates
-from omakase.core.features import Categorical, Cyclic, Embedding, FeatureSpec, Numeric, cross
+from omakase.core.features import Categorical, Cross, Cyclic, Embedding, FeatureSpec, Hashed, Numeric, Recent, cross
 
 SPEC = FeatureSpec(
     item=(Categorical("colour", ("red", "blue")), Numeric("price")),
@@ -32,3 +32,16 @@ def test_names_stand_where_the_coordinates_do() -> None:
         "taste[1] × colour=blue": 3.0,
         "taste[1] × price": 6.0,
     }
+
+
+def test_features_made_of_others_have_names_too() -> None:
+    item = (
+        Hashed("brand", 2),
+        Embedding("style", 2),
+        Categorical("colour", ("red",)),
+        Cross("c", ("brand", "colour"), 2),
+    )
+    names = coordinates(FeatureSpec(item, (Recent("taste", "style", 2),)))
+    assert names[:8] == ["1", "brand[0]", "brand[1]", "style[0]", "style[1]", "colour=red", "c[0]", "c[1]"]
+    assert names[8] == "taste[0]"
+    assert names[-1] == "taste[1] × c[1]"

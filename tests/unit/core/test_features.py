@@ -38,6 +38,36 @@ def test_several_words_set_several_places() -> None:
     assert SPEC.encode_item({"category": ("bags", "shoes")}).tolist() == [1.0, 1.0, 1.0, 0.0]
 
 
+def test_several_words_are_hashed_each_to_its_place() -> None:
+    alone = [SPEC.encode_context({"city": city})[:8] for city in ("Bern", "Zürich")]
+    both = SPEC.encode_context({"city": ("Bern", "Zürich", "Bern")})[:8]
+    assert both.tolist() == np.maximum(*alone).tolist()
+    assert both.sum() == 2
+
+
+def test_truth_values_are_words_where_words_are_wanted() -> None:
+    spec = FeatureSpec((Categorical("new", ("true",)), Hashed("sale", 16)))
+    said, spelt = (spec.encode_item({"new": yes, "sale": yes}) for yes in (True, "true"))
+    assert said.tolist() == spelt.tolist()
+    assert spec.encode_item({"new": False}).sum() == 1
+
+
+def test_large_components_are_clipped() -> None:
+    assert SPEC.encode_context({"taste": (1e300, -7.0)})[10:].tolist() == [5.0, -5.0]
+
+
+def test_many_items_encode_at_once_and_those_that_do_not_fit_say_why() -> None:
+    items = [{"category": "bags", "price": 120.0}, {"price": "dear"}, {}, {"category": 1.0, "price": float("nan")}]
+    factors, misfits = SPEC.encode_items(items)
+    assert factors.tolist() == [[1.0, 0.0, 1.0, 1.0], [0.0] * 4, [1.0, 0.0, 0.0, 0.0], [0.0] * 4]
+    assert misfits == {1: "'price' must be a number", 3: "'category' must be text or a list of texts"}
+
+
+def test_no_items_encode_to_an_empty_matrix() -> None:
+    factors, misfits = SPEC.encode_items([])
+    assert (factors.shape, misfits) == ((0, 4), {})
+
+
 def test_what_is_missing_or_unknown_encodes_to_zero() -> None:
     assert SPEC.encode_item({"category": "hats"}).tolist() == [1.0, 0.0, 0.0, 0.0]
     assert not SPEC.encode_context({"nobody reads this": "x"}).any()
@@ -54,6 +84,10 @@ def test_what_is_missing_or_unknown_encodes_to_zero() -> None:
         {"taste": (1.0,)},
         {"taste": ("a", "b")},
         {"taste": ()},
+        {"hour": float("nan")},
+        {"hour": float("inf")},
+        {"taste": (1.0, float("nan"))},
+        {"taste": (float("inf"), float("-inf"))},
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused_by_the_name_of_its_feature(facts) -> None:
