@@ -10,12 +10,14 @@ import sys
 import threading
 from pathlib import Path
 
+from batch.examination import Examinations
 from batch.hourly import Hourly
 from batch.loader import Cursor, Loader
 from batch.schedule import Job, run_when_due
 from batch.upkeep import Upkeep
 from omakase.adapters import open_clock, open_dead_letters, open_event_log, open_model_store, open_warehouse
 from omakase.config import load_product
+from omakase.config.placements import ESTIMATED
 from omakase.core.errors import InvalidInput
 from omakase.serving import process
 from omakase.serving.gauges import LoaderGauges, serve_gauges
@@ -29,11 +31,16 @@ def jobs_of(settings: BatchSettings) -> dict[str, Job]:
     bus, warehouse, clock = open_event_log(settings.bus), open_warehouse(settings.warehouse), open_clock(settings.clock)
     loader = Loader(bus, warehouse, Cursor(Path(settings.state) / CURSOR))
     window_s = product.learning.reward_window_s + product.learning.allowed_lateness_s
-    hourly = Hourly(warehouse, open_model_store(settings.models), clock, window_s)
+    half_life_s = product.learning.counts_half_life_s
+    models = open_model_store(settings.models)
+    hourly = Hourly(warehouse, models, clock, window_s, half_life_s)
+    asking = [name for name, placement in product.placements.items() if placement.examination == ESTIMATED]
+    examinations = Examinations(warehouse, models, clock, asking)
     upkeep = Upkeep(warehouse, open_dead_letters(settings.training), clock, product.people.retention_s)
     return {
         "load": Job(loader.load, settings.load_s),
         "hourly": Job(hourly.run, settings.hourly_s),
+        "examination": Job(examinations.run, 3600.0),
         "trim": Job(bus.trim, 60.0),
         "compact": Job(upkeep.compact, 300.0),
         "retain": Job(upkeep.retain, 3600.0),

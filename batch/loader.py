@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.rows import delivery_rows, event_row
+from batch.rows import delivery_rows, event_row, propensity_rows
 from omakase.core.errors import Corrupt, Unavailable
+from omakase.core.events import Event
 from omakase.core.slates import Slate
 from omakase.ports.event_bus import EventLog
 from omakase.ports.warehouse import Row, Warehouse
@@ -87,12 +88,14 @@ class Loader:
         if after > self.log.last_offset():
             raise Corrupt(
                 f"the bus was lost: it never had the {after} messages that were loaded. The new one starts at 1: "
-                f"move the warehouse's `deliveries` and `events` aside, and write 0 into {self.cursor.path}"
+                f"move the warehouse's `deliveries`, `propensities` and `events` aside, and write 0 into "
+                f"{self.cursor.path}"
             )
         messages = self.log.read(after, _READ)
         if not messages:
             return 0
         deliveries: list[Row] = []
+        propensities: list[Row] = []
         events: list[Row] = []
         for logged in messages:
             try:
@@ -102,10 +105,13 @@ class Loader:
                 continue
             if isinstance(record, Slate):
                 deliveries += delivery_rows(record)
-            else:
+            elif isinstance(record, Event):
                 events.append(event_row(record))
+            else:
+                propensities += propensity_rows(record)
         part = f"log-{messages[0].offset:016d}"
         self.warehouse.append("deliveries", part, deliveries)
+        self.warehouse.append("propensities", part, propensities)
         self.warehouse.append("events", part, events)
         self.cursor.write(messages[-1].offset)
         self.log.acknowledge(CONSUMER, messages[-1].offset)

@@ -1,11 +1,12 @@
-"""Slates and events as rows of the warehouse."""
+"""Slates, their propensities and events as rows of the warehouse."""
 
 from __future__ import annotations
 
 import json
 
 from omakase.core.events import Event
-from omakase.core.ids import text_of
+from omakase.core.ids import issued_at, text_of
+from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.core.values import Facts
 from omakase.ports.warehouse import Row
@@ -45,10 +46,29 @@ def delivery_rows(slate: Slate) -> list[Row]:
             "predicted_click": delivery.predicted_click,
             "expected_value": delivery.expected_value,
             "propensity": delivery.propensity,
+            "examination": float(delivery.item_factor[0]) if delivery.item_factor.size else None,
             "metadata": _json(delivery.metadata),
             "item_factor": encode_factor(delivery.item_factor),
         }
         for delivery in slate.deliveries
+    ]
+
+
+def propensity_rows(record: SlatePropensities) -> list[Row]:
+    """One row per position, in the hour in which its slate's id was made."""
+    hour, request_id, counted = hour_of(issued_at(record.request_id)), text_of(record.request_id), record.positions
+    return [
+        {
+            "hour": hour,
+            "request_id": request_id,
+            "position": place + 1,
+            "propensity": float(counted.propensity[place]),
+            "draws": int(counted.draws[place]),
+            "occurrences": int(counted.occurrences[place]),
+            "is_capped": bool(counted.is_capped[place]),
+            "is_exact": bool(counted.is_exact[place]),
+        }
+        for place in range(counted.draws.size)
     ]
 
 
