@@ -5,11 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks import backlog, events, freshness, learning, recommendations, scoring, soak, trainer
+from benchmarks import (
+    backlog,
+    events,
+    freshness,
+    large,
+    learning,
+    per_item,
+    propensities,
+    recommendations,
+    scoring,
+    soak,
+    trainer,
+)
+from benchmarks.quality import report as quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +31,25 @@ class Benchmark:
 
     about: str
     minutes: float
-    measure: Callable[[], list[str]]
+    measure: Callable[[], Iterable[str]]
 
     @property
     def is_slow(self) -> bool:
         return self.minutes > 2
 
 
-def benchmarks(soak_s: float) -> dict[str, Benchmark]:
+def benchmarks(soak_s: float, seeds: int) -> dict[str, Benchmark]:
     return {
-        "scoring": Benchmark("ten of n items ranked, beside the memory bus and others' libraries", 1.5, scoring.measure),
+        "scoring": Benchmark(
+            "ten of n items ranked, beside the memory bus and others' libraries", 1.5, scoring.measure
+        ),
+        "per_item": Benchmark("a posterior for each item: scored beside VW, and learnt", 1, per_item.measure),
         "learning": Benchmark("mini-batches made ready to serve", 0.1, learning.measure),
+        "large": Benchmark("a million items: loading, memory, filtered top 10", 8, large.measure),
         "recommendations": Benchmark("slates per second, beside a bare route", 1.5, recommendations.measure),
+        "propensities": Benchmark("what counting them costs beside serving", 1.5, propensities.measure),
+        "propensity-z": Benchmark("whether what is counted is true, in every policy", 4, propensities.measure_z),
+        "quality": Benchmark("regret beside others at their best", 2 * seeds, partial(quality.measure, seeds)),
         "events": Benchmark("events per second from HTTP to a model", 1, events.measure),
         "trainer": Benchmark("events per second of the trainer by itself", 1, trainer.measure),
         "backlog": Benchmark("100k, 300k and 1M events that have piled up", 5, backlog.measure),
@@ -39,7 +59,7 @@ def benchmarks(soak_s: float) -> dict[str, Benchmark]:
 
 
 def main() -> None:
-    every = benchmarks(600)
+    every = benchmarks(600, 20)
     about = [
         f"  {name:16} {one.about} ({one.minutes:g} min{', only by name' if one.is_slow else ''})"
         for name, one in every.items()
@@ -51,10 +71,11 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="without any, the quick ones")
     parser.add_argument("--seconds", type=float, default=600, help="how long the soak lasts")
+    parser.add_argument("--seeds", type=int, default=20, help="how many worlds the quality is measured over")
     given = parser.parse_args()
     if unknown := set(given.names) - set(every):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; known: {', '.join(every)}")
-    chosen = benchmarks(given.seconds)
+    chosen = benchmarks(given.seconds, given.seeds)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; read ratios, not digits")
     for name in given.names or [name for name, one in every.items() if not one.is_slow]:
         for line in chosen[name].measure():

@@ -17,6 +17,7 @@ from omakase.core.values import Facts, Value, facts_of
 MAX_EXCLUDED = 1000
 MAX_CANDIDATES = 100_000
 MAX_FACTS = 64
+MAX_FILTERED = 16
 MAX_TEXT = 1024
 MAX_LIST = 1000
 _FAULTS_SHOWN = 10
@@ -49,25 +50,26 @@ def _facts(raw: dict[str, Any]) -> Facts:
 
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_without_nul)]
 FactName: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_without_nul)]
+_FACT_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "maxLength": MAX_TEXT},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT}, "maxItems": MAX_LIST},
+        {"type": "array", "items": {"type": "number"}, "maxItems": MAX_LIST},
+    ]
+}
+
+
+def _facts_schema(most: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "object", "maxProperties": most, "additionalProperties": _FACT_SCHEMA})
+
+
 Context: TypeAlias = Annotated[
-    dict[FactName, Any],
-    Field(max_length=MAX_FACTS),
-    AfterValidator(_facts),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "maxProperties": MAX_FACTS,
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "string", "maxLength": MAX_TEXT},
-                    {"type": "number"},
-                    {"type": "boolean"},
-                    {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT}, "maxItems": MAX_LIST},
-                    {"type": "array", "items": {"type": "number"}, "maxItems": MAX_LIST},
-                ]
-            },
-        }
-    ),
+    dict[FactName, Any], Field(max_length=MAX_FACTS), AfterValidator(_facts), _facts_schema(MAX_FACTS)
+]
+Filter: TypeAlias = Annotated[
+    dict[FactName, Any], Field(max_length=MAX_FILTERED), AfterValidator(_facts), _facts_schema(MAX_FILTERED)
 ]
 
 
@@ -132,6 +134,11 @@ class RecommendationRequest(BaseModel):
         description="The only items that may be shown, at most the placement's `max_candidates`. Absent or null: the "
         "whole catalogue. Empty: nothing.",
     )
+    filter: Filter = Field(
+        default={},
+        description="Show only items that have each of these facts with this value, or one of these values if it is a "
+        "list. Where an item's own fact is a list, one value in it must be among them.",
+    )
     consent: Consent = Consent()
 
     @model_validator(mode="after")
@@ -139,6 +146,38 @@ class RecommendationRequest(BaseModel):
         if self.user_id is None and self.anonymous_id is None:
             raise ValueError("send user_id or anonymous_id, or both")
         return self
+
+
+class Contribution(BaseModel):
+    """What one feature adds to an item's mean; `device=ios × category=shoes` is one feature."""
+
+    feature: str
+    value: float
+
+
+class Explanation(BaseModel):
+    """Why an item stands where it does. What the policy does not rank by is null, and empty."""
+
+    draw: float = Field(description="The score as it was drawn.")
+    mean: float | None = Field(description="What may be drawn has this mean,")
+    deviation: float | None = Field(description="and this standard deviation.")
+    place_by_mean: int | None = Field(description="Where the mean alone would put it among all that may be shown.")
+    contributions: list[Contribution] = Field(description="The largest; all together sum to the mean, or its log odds.")
+    reason: str
+
+
+class Exclusion(BaseModel):
+    """An item that could not be shown, and why."""
+
+    item_id: str
+    reason: str
+
+
+class Exclusions(BaseModel):
+    """What could not be shown: how many items for which reason, and those that were named, or are few."""
+
+    counts: dict[str, int]
+    items: list[Exclusion]
 
 
 class RecommendedItem(BaseModel):
@@ -150,6 +189,7 @@ class RecommendedItem(BaseModel):
     score: float = Field(description="What ranked the item; it compares within this slate only and is no probability.")
     predicted_click: float | None = Field(description="Probability of a click on an impression, if the policy has one.")
     expected_value: float | None = Field(description="Per impression, in the shop's currency, where known.")
+    explanation: Explanation | None = Field(default=None, description="With `?explain=true`.")
 
 
 class RecommendationResponse(BaseModel):
@@ -190,6 +230,7 @@ class RecommendationResponse(BaseModel):
     fallback: bool = Field(description="Whether the gateway ranked by itself because the recommender could not.")
     ignored: list[str] = Field(description="Candidates that were left out: unknown, sold out or hidden.")
     items: list[RecommendedItem]
+    excluded: Exclusions | None = Field(default=None, description="With `?explain=true`.")
 
 
 def parse_request(body: bytes) -> RecommendationRequest:

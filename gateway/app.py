@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -61,7 +62,9 @@ class _State:
     """What outlives a request: the refreshed shelf, and whether the process serves."""
 
     def __init__(self, parts: Parts) -> None:
-        loader = ShelfLoader(list(parts.product.placements), parts.catalogue, parts.models)
+        placements = parts.product.placements
+        layouts = {name: one.layout() for name, one in placements.items() if one.caps or one.pinned}
+        loader = ShelfLoader(list(placements), parts.catalogue, parts.models, layouts)
         self.shelves: Refresher[Shelf] = Refresher(loader, parts.poll_s, "catalogue")
         self.is_draining = False
 
@@ -116,7 +119,7 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
             503: _told("Before the first catalogue"),
         },
     )
-    async def recommend(request: Request) -> Response:
+    async def recommend(request: Request, explain: bool = False) -> Response:
         body = await request.body()
         try:
             parsed = parse_request(body)
@@ -126,8 +129,13 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
         except RequestValidationError:
             REQUESTS.labels("", "", "", "422", "").inc()
             raise
-        answer = await gateway.recommend(parsed)
-        return Response(answer.model_dump_json(), media_type="application/json")
+        answer = await gateway.recommend(parsed, explain=explain)
+        return Response(
+            answer.model_dump_json(exclude=None if explain else _UNEXPLAINED), media_type="application/json"
+        )
+
+
+_UNEXPLAINED: dict[str, Any] = {"excluded": True, "items": {"__all__": {"explanation"}}}
 
 
 def _told(what: str) -> dict[str, object]:

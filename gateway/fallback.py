@@ -37,6 +37,7 @@ class Wanted:
     limit: int
     exclude: list[str]
     candidates: list[str] | None
+    filters: Facts
     measure: bool
 
 
@@ -63,11 +64,14 @@ class Fallback:
         self._is_losing = False
 
     def slate(self, wanted: Wanted) -> tuple[Slate, list[str]]:
-        """The recorded slate and the ignored candidates. Raises: Unavailable before the first catalogue."""
+        """The recorded slate and the ignored candidates.
+
+        Raises: InvalidInput for a filter that the catalogue has no fact for; Unavailable before the first catalogue.
+        """
         shelf = self._shelves.current
         if shelf is None:
             raise Unavailable("starting: the catalogue is not loaded yet")
-        items, ignored = shelf.best(wanted.placement, wanted.limit, wanted.exclude, wanted.candidates)
+        items, ignored = shelf.best(wanted.placement, wanted.limit, wanted.exclude, wanted.candidates, wanted.filters)
         now = self._clock.now()
         request_id = new_request_id(now, self._random_bytes)
         ranked = [

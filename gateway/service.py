@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from gateway import metrics
-from gateway.api import RecommendationRequest, RecommendationResponse, RecommendedItem
+from gateway.answers import answered, fallen_back
+from gateway.api import RecommendationRequest, RecommendationResponse
 from gateway.fallback import Fallback, Wanted
 from gateway.recommenders import Away
 from gateway.surfaces import Arm, Surface, Surfaces
 from omakase.core.errors import InvalidInput, NotFound, Unavailable
-from omakase.core.ids import NOBODY, Keyring, Pseudonym, text_of
-from omakase.core.slates import Slate
+from omakase.core.ids import NOBODY, Keyring, Pseudonym
 from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
 
@@ -28,7 +28,7 @@ class Gateway:
         self._fallback = fallback
         self._keyring = keyring
 
-    async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
+    async def recommend(self, request: RecommendationRequest, *, explain: bool = False) -> RecommendationResponse:
         """Raises: NotFound for the placement; InvalidInput; Unavailable only before the first catalogue."""
         started = time.perf_counter()
         try:
@@ -41,7 +41,7 @@ class Gateway:
             limit = surface.check(request)
             unit, user = self._pseudonyms(request)
             arm = surface.arm_of(unit)
-            answer, reason = await self._answer(request, surface, arm, unit, user, limit)
+            answer, reason = await self._answer(request, surface, arm, unit, user, limit, explain)
         except (InvalidInput, Unavailable) as error:
             status = "422" if isinstance(error, InvalidInput) else "503"
             metrics.REQUESTS.labels(surface.name, arm.variant if arm else "", "", status, "").inc()
@@ -51,14 +51,23 @@ class Gateway:
         return answer
 
     async def _answer(
-        self, request: RecommendationRequest, surface: Surface, arm: Arm, unit: Pseudonym, user: Pseudonym, limit: int
+        self,
+        request: RecommendationRequest,
+        surface: Surface,
+        arm: Arm,
+        unit: Pseudonym,
+        user: Pseudonym,
+        limit: int,
+        explain: bool,
     ) -> tuple[RecommendationResponse, str]:
         """The answer, and why it is a fallback; empty if it is none."""
         consent = request.consent
         sent_unit = unit if consent.measure else NOBODY
         sent_user = user if consent.measure or consent.personalise else NOBODY
+        query = _query(request, surface.name, arm, sent_unit, sent_user, limit)
+        query.explain = explain
         try:
-            reply = await arm.recommender.ask(_query(request, surface.name, arm, sent_unit, sent_user, limit))
+            reply = await arm.recommender.ask(query)
         except Away as away:
             wanted = Wanted(
                 placement=surface.name,
@@ -69,11 +78,12 @@ class Gateway:
                 limit=limit,
                 exclude=request.exclude,
                 candidates=request.candidates,
+                filters=request.filter,
                 measure=consent.measure,
             )
             slate, ignored = self._fallback.slate(wanted)
-            return _fallen_back(slate, ignored), away.reason
-        return _answered(surface.name, arm, reply), ""
+            return fallen_back(slate, ignored), away.reason
+        return answered(surface.name, arm, reply), ""
 
     def _pseudonyms(self, request: RecommendationRequest) -> tuple[Pseudonym, Pseudonym]:
         """The unit of the experiment, and the user; NOBODY if nobody is logged in."""
@@ -102,50 +112,5 @@ def _query(
     )
     if request.consent.personalise:
         encode_facts(request.context, query.context)
+    encode_facts(request.filter, query.filter)
     return query
-
-
-def _answered(placement: str, arm: Arm, reply: pb.RecommendResponse) -> RecommendationResponse:
-    return RecommendationResponse(
-        request_id=text_of(reply.request_id),
-        placement=placement,
-        variant=arm.variant,
-        policy=arm.policy,
-        model_version=reply.model_version or None,
-        fallback=False,
-        ignored=list(reply.ignored),
-        items=[
-            RecommendedItem(
-                item_id=item.item_id,
-                delivery_id=item.delivery_id,
-                position=item.position,
-                score=item.score,
-                predicted_click=item.predicted_click if item.HasField("predicted_click") else None,
-                expected_value=item.expected_value if item.HasField("expected_value") else None,
-            )
-            for item in reply.items
-        ],
-    )
-
-
-def _fallen_back(slate: Slate, ignored: list[str]) -> RecommendationResponse:
-    return RecommendationResponse(
-        request_id=text_of(slate.request_id),
-        placement=slate.placement,
-        variant=slate.variant,
-        policy=slate.policy,
-        model_version=None,
-        fallback=True,
-        ignored=ignored,
-        items=[
-            RecommendedItem(
-                item_id=delivery.item_id,
-                delivery_id=delivery.delivery_id,
-                position=delivery.position,
-                score=delivery.score,
-                predicted_click=delivery.predicted_click,
-                expected_value=delivery.expected_value,
-            )
-            for delivery in slate.deliveries
-        ],
-    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from gateway.api import RecommendationRequest
 from gateway.recommenders import Recommender
-from omakase.config.schema import Placement, Product
+from omakase.config.placements import Placement
+from omakase.config.schema import Product
 from omakase.core.assignment import Assignment
 from omakase.core.errors import InvalidInput, NotFound
 from omakase.core.features import FeatureSpec

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TypeAlias
 
 from omakase.config.schema import Product
 from omakase.configured import ConfiguredModel
-from omakase.core.beliefs import Belief, Scorer
+from omakase.core.beliefs import Belief, Factors, Scorer
 from omakase.core.catalogue import Catalogue
 from omakase.core.errors import Corrupt
 from omakase.core.features import Feature
@@ -19,6 +19,8 @@ from omakase.serving.newest import Newest
 from omakase.snapshots import decode_snapshot, model_version
 from recommender import metrics
 from recommender.bundle import Bundle, ItemMatrix, Rules, ServedModel
+from recommender.counting import counts_of
+from recommender.displays import displays_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class _Model:
         self.key = configured.key
         self.newest = Newest(store, self.key, partial(_believe, configured))
         self._prior = configured.learner.believe(configured.learner.empty())
-        self._bound: tuple[Belief, ItemMatrix, Scorer] | None = None
+        self._bound: tuple[Belief, Factors, Scorer] | None = None
 
     def served(self, items: ItemMatrix) -> ServedModel | None:
         """Nothing where every snapshot was refused: what was learnt is not to be silently forgotten."""
@@ -44,10 +46,9 @@ class _Model:
         return ServedModel(self.key, version, self.spec, self._scorer(self.newest.value or self._prior, items), items)
 
     def _scorer(self, belief: Belief, items: ItemMatrix) -> Scorer:
-        """Bound anew only where the belief or the items have changed."""
-        if self._bound is None or self._bound[0] is not belief or self._bound[1] is not items:
-            item_ids = [item.item_id for item in items.catalogue.items]
-            self._bound = belief, items, belief.over(item_ids, items.factors)
+        """Bound anew only where the belief or the items' factors have changed."""
+        if self._bound is None or self._bound[0] is not belief or self._bound[1] is not items.factors:
+            self._bound = belief, items.factors, belief.over(items.catalogue.item_ids, items.factors)
         return self._bound[2]
 
 
@@ -61,22 +62,27 @@ class BundleLoader:
         self._rules = Rules.of(product)
         self._store = catalogue
         self._models = [_Model(ConfiguredModel.of(product, name), models) for name in product.models]
+        self._counts = counts_of(product, self._rules.policies, models)
+        self._displays = displays_of(product, models)
 
     def __call__(self, current: Bundle | None) -> Bundle:
-        changed = [model.newest.refresh() for model in self._models]
+        changed = [model.newest.refresh() for model in self._models] + [counts.refresh() for counts in self._counts]
+        changed += [display.refresh() for display in self._displays.values()]
         for model in self._models:
             metrics.GENERATION.labels(model.key).set(model.newest.generation)
             metrics.REFUSALS.labels(model.key).set(model.newest.refusals)
         matrices: Mapping[ItemSide, ItemMatrix]
         if current is None or self._store.generation() != current.catalogue.generation:
-            catalogue = self._store.load()
-            matrices = self._encode(catalogue)
+            catalogue = self._store.load(current.catalogue if current else None)
+            matrices = self._encode(catalogue, {served.spec.item: served.items for served in _served(current)})
         elif any(changed):
             catalogue = current.catalogue
-            matrices = {served.spec.item: served.items for served in current.models.values()}
+            matrices = {served.spec.item: served.items for served in _served(current)}
         else:
             return current
-        return Bundle.of(self._rules, catalogue, self._serve(catalogue, matrices))
+        counted = {where: found for counts in self._counts for where, found in counts.served(catalogue).items()}
+        displays = {name: display.served(catalogue) for name, display in self._displays.items()}
+        return Bundle.of(self._rules, catalogue, self._serve(catalogue, matrices), counted, displays)
 
     def _serve(self, catalogue: Catalogue, matrices: Mapping[ItemSide, ItemMatrix]) -> dict[str, ServedModel]:
         models = {}
@@ -87,19 +93,23 @@ class BundleLoader:
                 models[model.name] = served
         return models
 
-    def _encode(self, catalogue: Catalogue) -> dict[ItemSide, ItemMatrix]:
-        """One matrix per set of item features, however many models share it."""
+    def _encode(self, catalogue: Catalogue, before: Mapping[ItemSide, ItemMatrix]) -> dict[ItemSide, ItemMatrix]:
+        """One matrix per set of item features, however many models share it; that of `before` if the facts are."""
         matrices: dict[ItemSide, ItemMatrix] = {}
         for model in self._models:
             if model.spec.item not in matrices:
-                matrices[model.spec.item] = ItemMatrix.of(catalogue, model.spec)
+                matrices[model.spec.item] = ItemMatrix.of(catalogue, model.spec, before.get(model.spec.item))
             misfits = matrices[model.spec.item].misfits
             metrics.MISFITS.labels(model.key).set(len(misfits))
             for item_id, reason in misfits.items():
                 log.error("model %s cannot show item %r: %s", model.name, item_id, reason)
         metrics.CATALOGUE.set(catalogue.generation)
-        log.info("catalogue generation %d: %d items", catalogue.generation, len(catalogue.items))
+        log.info("catalogue generation %d: %d items", catalogue.generation, len(catalogue))
         return matrices
+
+
+def _served(bundle: Bundle | None) -> Iterable[ServedModel]:
+    return () if bundle is None else bundle.models.values()
 
 
 def _believe(model: ConfiguredModel, body: bytes) -> Belief:

@@ -15,7 +15,19 @@ CALLERS_GONE = Counter("omakase_recommender_callers_gone_total", "Slates dropped
 CONTEXTS_UNUSED = Counter(
     "omakase_recommender_stored_contexts_unused_total", "Stored contexts that were left out of a ranking", ["reason"]
 )
+PROPENSITIES = Counter(
+    "omakase_recommender_propensities_total", "Slates whose propensities had to be counted", ["outcome"]
+)
+PROPENSITY_CPU_S = Counter("omakase_recommender_propensity_cpu_seconds_total", "CPU time of counting propensities")
 MISFITS = Gauge("omakase_recommender_misfit_items", "Items a model cannot show: metadata does not fit", ["model"])
 GENERATION = Gauge("omakase_recommender_model_generation", "Generation served, 0 is the prior", ["model"])
 REFUSALS = Gauge("omakase_recommender_refused_snapshots", "Snapshots refused since the start", ["model"])
+DISPLAY_FAULTS = Gauge(
+    "omakase_recommender_display_faults",
+    "Caps and pins of a placement that have no effect: no item has the fact, or the item is unknown",
+    ["placement"],
+)
+VALUELESS = Gauge(
+    "omakase_recommender_valueless_items", "Items without a value, at a placement that ranks by revenue", ["placement"]
+)
 CATALOGUE = Gauge("omakase_recommender_catalogue_generation", "Generation of the catalogue served")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 import numpy as np
 
+from omakase.core.beliefs import Scorer
 from omakase.core.catalogue import Catalogue
 from omakase.core.choices import Choice
 from omakase.core.errors import Corrupt, InvalidFeature, InvalidInput, NotFound, Unavailable
 from omakase.core.features import Factor
-from omakase.core.ids import Keyring, Pseudonym, new_request_id
-from omakase.core.policies import Source
+from omakase.core.ids import NOBODY, Keyring, Pseudonym, new_request_id
+from omakase.core.policies import Policy, Source
 from omakase.core.ranking import Ranking, rank
 from omakase.core.recent import recent_facts
 from omakase.core.slates import Ranked, Slate, stamp
@@ -24,6 +25,8 @@ from omakase.ports.clock import Clock
 from omakase.ports.context_store import ContextStore, Known
 from recommender import metrics
 from recommender.bundle import Bundle, ServedModel
+from recommender.choosing import Chooser, by_position
+from recommender.counting import Counted
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,30 @@ class Query:
     exclude: Sequence[str]
     candidates: Sequence[str] | None
     personalise: bool
+    filters: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a slate was made of: all that explaining it, or counting how likely it was, asks for."""
+
+    policy: Policy
+    model: ServedModel | None
+    scorer: Scorer | None
+    catalogue: Catalogue
+    context: Factor
+    choice: Choice
+    ranking: Ranking
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A slate, the candidates that were left out as unknown, sold out, hidden or not fit, and how it was made."""
+
+    slate: Slate
+    ignored: list[str]
+    made: Made
 
 
 class Ranker:
@@ -67,27 +94,31 @@ class Ranker:
         self._keyring = keyring
         self._clock = clock
         self._contexts = contexts
-        self._rng = rng
+        self._chooser = Chooser(keyring, rng)
         self._random_bytes = random_bytes
         self._is_store_away = False
 
-    def slate(self, bundle: Bundle, query: Query) -> tuple[Slate, list[str]]:
-        """The slate, and the candidates that were left out as unknown, sold out, hidden or not fit for the model.
+    def answer(self, bundle: Bundle, query: Query) -> Answer:
+        """Rank and stamp.
 
         Raises: InvalidInput for a limit or a context that does not fit; NotFound for a name the bundle lacks.
         """
         surface, policy = bundle.surface(query.placement), bundle.policy(query.policy)
         if not 1 <= query.limit <= surface.max_limit:
             raise InvalidInput(f"limit must be 1 to {surface.max_limit} at this placement")
-        model = bundle.model(query.model) if query.model else None
-        if model is None and policy.source is Source.MODEL:
-            raise NotFound(f"policy {query.policy!r} ranks by a model and the variant {query.variant!r} names none")
+        model, counted = _sources(bundle, query, policy)
         now = self._clock.now()
         facts, context_factor = self._context(query, model, now, surface.zone)
         items = bundle.plain if model is None else model.items
-        eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates)
-        scorer = None if model is None else model.scorer
-        ranking = rank(policy, scorer, context_factor, Choice(eligible, query.limit), self._rng)
+        eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates, query.filters)
+        scorer = _scorer(policy, model, counted)
+        display, weights = bundle.display(query.placement), None if counted is None else counted.weights
+        choice = self._chooser.choose(display, eligible, query.limit, weights, now)
+        person = (query.unit or query.user) if query.personalise else NOBODY
+        rng = self._chooser.randomness(display, person, query.policy, query.model, now)
+        ranking = rank(policy, scorer, context_factor, choice, rng)
+        self._chooser.delivered(display, ranking.indices, now)
+        ranked = by_position(_ranked(ranking, bundle.catalogue, model), display)
         request_id = new_request_id(now, self._random_bytes)
         slate = Slate(
             request_id=request_id,
@@ -96,15 +127,16 @@ class Ranker:
             variant=query.variant,
             policy=query.policy,
             model=model.key if model else "",
-            model_version=model.version if model else "",
+            model_version=_version(policy, model, counted),
             catalogue_generation=bundle.catalogue.generation,
             unit=query.unit,
             user=query.user,
             context=facts,
             context_factor=context_factor,
-            deliveries=stamp(_ranked(ranking, bundle.catalogue, model), request_id, self._keyring),
+            deliveries=stamp(ranked, request_id, self._keyring),
         )
-        return slate, ignored
+        made = Made(policy, model, scorer, items.catalogue, context_factor, choice, ranking, query)
+        return Answer(slate, ignored, made)
 
     def _context(self, query: Query, model: ServedModel | None, now: float, zone: tzinfo) -> tuple[Facts, Factor]:
         local = datetime.fromtimestamp(now, zone)
@@ -141,9 +173,33 @@ class Ranker:
         return found
 
 
+def _sources(bundle: Bundle, query: Query, policy: Policy) -> tuple[ServedModel | None, Counted | None]:
+    """Raises: NotFound if the policy needs what is not there."""
+    model = bundle.model(query.model) if query.model else None
+    if model is None and policy.source is Source.MODEL:
+        raise NotFound(f"policy {query.policy!r} ranks by a model and the variant {query.variant!r} names none")
+    counted = bundle.counts.get((query.placement, query.policy))
+    if counted is None and policy.source is Source.COUNTS:
+        raise NotFound(f"policy {query.policy!r} ranks by counts, and has none of {query.placement!r} to use")
+    return model, counted
+
+
+def _scorer(policy: Policy, model: ServedModel | None, counted: Counted | None) -> Scorer | None:
+    if policy.source is Source.COUNTS:
+        return None if counted is None else counted.scorer
+    return None if model is None else model.scorer
+
+
+def _version(policy: Policy, model: ServedModel | None, counted: Counted | None) -> str:
+    """Of the model, which learns from the slate; without one, of the counts that ranked it."""
+    if model is not None:
+        return model.version
+    return counted.version if counted is not None and policy.source is Source.COUNTS else ""
+
+
 def _recent(model: ServedModel, known: Known) -> Facts:
     items = model.items
-    return recent_facts(model.spec, items.catalogue, items.factors, items.misfits, known.clicked)
+    return recent_facts(model.spec, items.catalogue, items.factors, known.clicked)
 
 
 def _encode(model: ServedModel | None, facts: Facts) -> Factor:
@@ -155,7 +211,7 @@ def _ranked(ranking: Ranking, catalogue: Catalogue, model: ServedModel | None) -
     predicted, propensity = ranking.predicted_click, ranking.propensity
     ranked = []
     for place, i in enumerate(ranking.indices.tolist()):
-        item = catalogue.items[i]
+        item = catalogue.item(i)
         ranked.append(
             Ranked(
                 item_id=item.item_id,

@@ -21,6 +21,7 @@ from omakase.serving.shipper import Shipper
 from omakase.v1 import recommender_pb2_grpc
 from recommender.bundle import Bundle
 from recommender.loading import BundleLoader
+from recommender.propensities import Counting, PropensityCounter
 from recommender.ranking import Ranker
 from recommender.service import NAME, RecommenderService
 
@@ -50,10 +51,14 @@ class RecommenderServer:
             BundleLoader(parts.product, parts.catalogue, parts.models), poll_s, "bundle"
         )
         ranker = Ranker(parts.keyring, parts.clock, parts.contexts, parts.rng)
+        counted = parts.product.propensities
+        counting = Counting(counted.occurrences, counted.max_draws, counted.cpu_share)
+        (fresh,) = parts.rng.spawn(1)
+        self._propensities = PropensityCounter(counting, parts.deliveries, fresh)
         self._shipper = parts.shipper
         self._health = Health()
         self._server = new_server([NAME], self._health)
-        service = RecommenderService(self._bundles, ranker, parts.deliveries)
+        service = RecommenderService(self._bundles, ranker, parts.deliveries, self._propensities)
         recommender_pb2_grpc.add_RecommenderServicer_to_server(service, self._server)
         self._address = address
         self.port = self._server.add_insecure_port(address)
@@ -63,6 +68,7 @@ class RecommenderServer:
         """Listen at once; health says NOT_SERVING until the first bundle is there."""
         await self._health.set(is_serving=False)
         await self._server.start()
+        self._propensities.start()
         self._shipper.start()
         self._tasks = [asyncio.create_task(self._bundles.run()), asyncio.create_task(self._announce())]
 
@@ -71,15 +77,17 @@ class RecommenderServer:
         await self._bundles.ready()
 
     async def drain(self, within_s: float) -> None:
-        """Not serving, then finish what is in flight, then ship what is spooled; half of the time for each.
+        """Not serving, then finish what is in flight, count what waits, ship what is spooled.
 
-        What could not be shipped stays in the spool for the next start.
+        The first has half of the time, the others have a quarter each. What could not be counted stays unknown; what
+        could not be shipped stays in the spool for the next start.
         """
         for task in self._tasks:
             task.cancel()
         await self._health.set(is_serving=False)
         await self._server.stop(within_s / 2)
-        await asyncio.to_thread(self._shipper.stop, within_s / 2)
+        await asyncio.to_thread(self._propensities.stop, within_s / 4)
+        await asyncio.to_thread(self._shipper.stop, within_s / 4)
 
     async def _announce(self) -> None:
         await self._bundles.ready()

@@ -10,7 +10,7 @@ import grpc
 
 from omakase.core.errors import Unavailable
 from omakase.core.ids import Pseudonym
-from omakase.core.slates import Slate, anonymous
+from omakase.core.slates import anonymous
 from omakase.ports.delivery_log import DeliveryLog
 from omakase.serving.refresher import Refresher
 from omakase.serving.rpc import answering
@@ -19,7 +19,9 @@ from omakase.v1 import recommender_pb2_grpc
 from omakase.wire import decode_facts, encode_slate
 from recommender import metrics
 from recommender.bundle import Bundle
-from recommender.ranking import Query, Ranker
+from recommender.explaining import add_explanations
+from recommender.propensities import PropensityCounter
+from recommender.ranking import Answer, Query, Ranker
 
 NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
@@ -27,12 +29,15 @@ Call: TypeAlias = "grpc.aio.ServicerContext[pb.RecommendRequest, pb.RecommendRes
 
 
 class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
-    """Ranks, records, answers; in this order."""
+    """Ranks, records, answers; in this order. How likely the slate was is counted after it was recorded."""
 
-    def __init__(self, bundles: Refresher[Bundle], ranker: Ranker, deliveries: DeliveryLog) -> None:
+    def __init__(
+        self, bundles: Refresher[Bundle], ranker: Ranker, deliveries: DeliveryLog, propensities: PropensityCounter
+    ) -> None:
         self._bundles = bundles
         self._ranker = ranker
         self._deliveries = deliveries
+        self._propensities = propensities
 
     async def Recommend(self, request: pb.RecommendRequest, context: Call) -> pb.RecommendResponse:  # noqa: N802
         return await answering(context, partial(self._recommend, request, context))
@@ -42,15 +47,17 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         if bundle is None:
             raise Unavailable("starting: no catalogue and no models yet")
         started = time.perf_counter()
-        slate, ignored = self._ranker.slate(bundle, query_of(request))
+        answer = self._ranker.answer(bundle, query_of(request))
+        slate = answer.slate
         record = encode_slate(slate if request.measure else anonymous(slate))
         metrics.RANKING_S.observe(time.perf_counter() - started)
         if is_gone(context):
             metrics.CALLERS_GONE.inc()
             raise Unavailable("the caller has gone: its slate was dropped unrecorded")
         self._record(record)
+        self._propensities.offer(slate.request_id, answer.made)
         metrics.SLATES.labels(slate.placement, slate.policy).inc()
-        return response_of(slate, ignored)
+        return response_of(answer, explain=request.explain)
 
     def _record(self, record: bytes) -> None:
         try:
@@ -79,14 +86,16 @@ def query_of(request: pb.RecommendRequest) -> Query:
         exclude=request.exclude,
         candidates=request.candidates if request.restricted else None,
         personalise=request.personalise,
+        filters=decode_facts(request.filter),
     )
 
 
-def response_of(slate: Slate, ignored: list[str]) -> pb.RecommendResponse:
-    return pb.RecommendResponse(
+def response_of(answer: Answer, *, explain: bool = False) -> pb.RecommendResponse:
+    slate = answer.slate
+    response = pb.RecommendResponse(
         request_id=slate.request_id,
         model_version=slate.model_version,
-        ignored=ignored,
+        ignored=answer.ignored,
         items=[
             pb.RankedItem(
                 item_id=delivery.item_id,
@@ -99,3 +108,6 @@ def response_of(slate: Slate, ignored: list[str]) -> pb.RecommendResponse:
             for delivery in slate.deliveries
         ],
     )
+    if explain:
+        add_explanations(response, answer.made)
+    return response

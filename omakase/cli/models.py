@@ -16,13 +16,17 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from omakase import models
-from omakase.adapters import open_model_store, open_pending_batches, open_training_state
+from omakase.adapters import open_catalogue_store, open_model_store, open_pending_batches, open_training_state
 from omakase.cli.options import AsJson, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
 from omakase.configured import ConfiguredModel
-from omakase.core.coordinates import coordinates
-from omakase.core.errors import InvalidInput
-from omakase.core.posterior import Posterior
+from omakase.core.coordinates import columns, coordinates
+from omakase.core.errors import InvalidInput, NotFound
+from omakase.core.item_ids import UNKNOWN
+from omakase.core.item_learner import PerItemLearner
+from omakase.core.logistic import posterior_of
+from omakase.core.posterior import Posterior, Vector
+from omakase.core.suggestion import suggest
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
@@ -65,22 +69,25 @@ def show(
     as_json: AsJson = False,
     prior_precision: float = 1.0,
     config: OptionalConfig = None,
+    item: Annotated[str, typer.Option(help="An item's own weights, of a per-item model; needs --config.")] = "",
 ) -> None:
     """A model's weights with their uncertainty, the surest first; and the generations that are kept.
 
-    With `--config` the coordinates have names.
+    With `--config` the coordinates have names. Those of a logistic model are log odds.
 
     Example: `omakase models show home --config examples/storefront.yaml --data-dir data`
     """
     store = _store(data_dir)
     published = models.newest(store, models.resolve(store, name))
-    names = _names(published, config)
-    posterior = Posterior.of(published.snapshot.statistics, "click", prior_precision)
-    deviation = np.sqrt((posterior.deviation_map() ** 2).sum(axis=1))
-    order = np.argsort(-np.abs(posterior.mean) / deviation)
-    weights = [
-        {"coordinate": names[i], "mean": float(posterior.mean[i]), "deviation": float(deviation[i])} for i in order
-    ]
+    if item:
+        names, mean, deviation = _weights_of(item, published, config, Deployment(data_dir, data_dir))
+    else:
+        names, sums = _names(published, config), published.snapshot.statistics
+        is_logit = sums.is_logit
+        posterior = posterior_of(sums, prior_precision) if is_logit else Posterior.of(sums, "click", prior_precision)
+        mean, deviation = posterior.mean, np.sqrt((posterior.deviation_map() ** 2).sum(axis=1))
+    order = np.argsort(-np.abs(mean) / deviation)
+    weights = [{"coordinate": names[i], "mean": float(mean[i]), "deviation": float(deviation[i])} for i in order]
     history = store.history(published.key)
     if as_json:
         print(json.dumps({**_summary(published), "history": history, "weights": weights}, indent=2))
@@ -132,14 +139,34 @@ def _settled(deployment: Deployment, key: ModelKey) -> dict[str, int]:
     return models.settled(state, batches, deployment.shard(state.incarnation()), key)
 
 
+def _weights_of(
+    item_id: str, published: Published, config: Path | None, deployment: Deployment
+) -> tuple[Sequence[str | int], Vector, Vector]:
+    """Names, means and deviations. Raises: InvalidInput if nothing has such weights; NotFound without such an item."""
+    model = None if config is None else _configured(published, config)
+    if model is None or not isinstance(model.learner, PerItemLearner):
+        raise InvalidInput("only a per-item model has weights for an item: give its configuration with --config")
+    catalogue = open_catalogue_store(deployment.uris.catalogue).load()
+    (place,) = catalogue.places([item_id]).tolist()
+    if place == UNKNOWN:
+        raise NotFound(f"the catalogue has no item {item_id!r}{suggest(item_id, catalogue.item_ids)}")
+    factor = model.spec.encode_item(catalogue.item(place).metadata)
+    scorer = model.learner.believe(published.snapshot.statistics).over([item_id], factor[np.newaxis])
+    return ["1", *columns(model.spec.context)], *scorer.weights(0)
+
+
 def _names(published: Published, config: Path | None) -> Sequence[str | int]:
     """What to call each coordinate. Raises: InvalidInput if the configuration is of other features."""
     if config is None:
         return range(published.snapshot.statistics.dimensions)
+    return coordinates(_configured(published, config).spec)
+
+
+def _configured(published: Published, config: Path) -> ConfiguredModel:
     model = ConfiguredModel.of(load_product(config), published.key.rpartition("/")[0])
     if model.key != published.key:
         raise InvalidInput(f"the configuration's features make {model.key}, not {published.key}")
-    return coordinates(model.spec)
+    return model
 
 
 def _summary(one: Published | Damaged) -> dict[str, object]:

@@ -80,7 +80,7 @@ def start_warm(
 
     uris, product = Deployment(config, data_dir).uris, load_product(config)
     model = ConfiguredModel.of(product, name)
-    known = open_catalogue_store(uris.catalogue).load().items if items is None else read_items(items)
+    known = open_catalogue_store(uris.catalogue).load() if items is None else read_items(items)
     reader = warm_start.LogReader(product, model, {item.item_id: item for item in known})
     shown = reader.lines(log) if warm_start.is_json_lines(log) else reader.rows(log)
     console = Console(stderr=True)

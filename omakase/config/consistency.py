@@ -9,35 +9,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from omakase.config.document import Fault, Node, shorten
+from omakase.config.placements import Placement, Variant
 from omakase.config.schema import (
     BUILT_IN_EVENT_TYPES,
     MAX_DIMENSIONS,
+    MAX_ITEM_DIMENSIONS,
+    EpsilonGreedyPolicy,
     Features,
     Learning,
-    Placement,
+    Model,
     PolicyConfig,
     Product,
-    Section,
-    Variant,
 )
-from omakase.core.events import CONVERSION, EXCLUSION
+from omakase.config.sections import Section
+from omakase.core.events import CLICK, CONVERSION, EXCLUSION
 from omakase.core.features import DERIVED
 from omakase.core.features.checks import misfits_of
 from omakase.core.policies import Source
 from omakase.core.suggestion import suggest
 
 ALL_PEOPLE = 10_000
-_LEARNING_POLICIES = frozenset(
-    tag
-    for policy in get_args(get_args(PolicyConfig)[0])
-    for tag in get_args(policy.model_fields["type"].annotation)
-    if policy(type=tag).compile().source is Source.MODEL
-)
+# From which kinds of model the policies draw that draw from a posterior.
+_DRAWN = {"linear_ts": ("linear", "per_item"), "logistic_ts": ("logistic",)}
+_POLICY: TypeAdapter[PolicyConfig] = TypeAdapter(PolicyConfig)
 
 
 def faults_of(root: Node) -> Iterator[Fault]:
@@ -45,8 +43,10 @@ def faults_of(root: Node) -> Iterator[Fault]:
     for placement in root.entries("placements").values():
         yield from _shares(placement)
         yield from _limits(placement)
+        yield from _pins(placement)
         yield from _event_types(placement, root)
         yield from _conversions(placement, root)
+        yield from _clicks_alone(placement, root)
         for variant in placement.entries("variants").values():
             yield from _variant(variant, root)
     for features in root.entries("features").values():
@@ -55,6 +55,8 @@ def faults_of(root: Node) -> Iterator[Fault]:
         yield from _referring(features)
     for model in root.entries("models").values():
         yield from _model(model, root)
+    for policy in root.entries("policies").values():
+        yield from _exploration(policy)
     yield from _durations(root.find("learning"))
     yield from _own_words(root)
 
@@ -76,6 +78,19 @@ def _limits(placement: Node) -> Iterator[Fault]:
     if slots is not None and most is not None and slots > most:
         line = (placement.find("slots") or placement.find("max_limit") or placement).line
         yield Fault(line, (*placement.path, "slots"), f"{slots:g} is more than max_limit, which is {most:g}")
+
+
+def _pins(placement: Node) -> Iterator[Fault]:
+    """A pin that no slate reaches, or that another one takes away, would be a silent nothing."""
+    most = _number(placement, Placement, "max_limit")
+    taken: dict[object, str] = {}
+    for position, item in placement.entries("pinned").items():
+        if most is not None and position.isascii() and position.isdecimal() and int(position) > most:
+            yield Fault(item.line, item.path, f"no slate is so long: max_limit is {most:g}")
+        if isinstance(item.plain, str) and item.plain in taken:
+            yield Fault(item.line, item.path, f"{shorten(repr(item.plain))} is pinned to {taken[item.plain]} already")
+        elif isinstance(item.plain, str):
+            taken[item.plain] = position
 
 
 def _event_types(placement: Node, root: Node) -> Iterator[Fault]:
@@ -102,6 +117,16 @@ def _conversions(placement: Node, root: Node) -> Iterator[Fault]:
     yield Fault(weight.line, weight.path, message)
 
 
+def _clicks_alone(placement: Node, root: Node) -> Iterator[Fault]:
+    """As above: a logistic model heeds none but clicks."""
+    names = {variant.text("model") for variant in placement.entries("variants").values()}
+    kinds = {model.text("type") for name, model in root.entries("models").items() if name in names}
+    for event, weight in placement.entries("rewards").items():
+        if kinds == {"logistic"} and event not in (CLICK, CONVERSION):
+            message = "no model of this placement learns from it: logistic ones learn clicks alone"
+            yield Fault(weight.line, weight.path, message)
+
+
 def _plain(owner: Node, key: str) -> object:
     found = owner.find(key)
     return found.plain if found else None
@@ -116,13 +141,60 @@ def _variant(variant: Node, root: Node) -> Iterator[Fault]:
         yield Fault(variant.line, (*variant.path, "recommender"), f"is missing{suggest('main', recommenders)}")
     policy, model = variant.text("policy"), variant.find("model")
     definition = root.find("policies", policy) if policy else None
-    if definition and definition.text("type") in _LEARNING_POLICIES and (model is None or model.plain is None):
+    if definition and _ranks_by_a_model(definition) and (model is None or model.plain is None):
         message = f"is missing: policy {policy} ranks by a model{suggest('', root.entries('models'))}"
         yield Fault(variant.line, (*variant.path, "model"), message)
+    yield from _drawn(variant, root)
+
+
+def _drawn(variant: Node, root: Node) -> Iterator[Fault]:
+    """A policy that draws from a posterior knows how much of it to draw: that is another for each kind of model."""
+    names = variant.text("policy"), variant.text("model")
+    policy, model = (name and root.find(owner, name) for owner, name in zip(("policies", "models"), names, strict=True))
+    takes = _DRAWN.get(policy.text("type") or "") if policy else None
+    kind = model and (model.text("type") or Model.model_fields["type"].default)
+    if takes and kind and kind not in takes:
+        wanted = next((policy for policy, kinds in _DRAWN.items() if kind in kinds), "another policy")
+        message = f"policy {names[0]} draws from a {' or '.join(takes)} model, and {names[1]} is {kind}: use {wanted}"
+        yield Fault(variant.children["model"].line, (*variant.path, "model"), message)
+
+
+def _ranks_by_a_model(policy: Node) -> bool:
+    try:
+        return _POLICY.validate_python(policy.plain).compile().source is Source.MODEL
+    except ValidationError:
+        return False
+
+
+def _exploration(policy: Node) -> Iterator[Fault]:
+    """ε falls to `min_epsilon`: from above, and only if something lets it fall."""
+    least = policy.find("min_epsilon")
+    if policy.text("type") != "epsilon_greedy" or least is None:
+        return
+    epsilon, lowest = (_number(policy, EpsilonGreedyPolicy, key) for key in ("epsilon", "min_epsilon"))
+    if epsilon is not None and lowest is not None and lowest > epsilon:
+        yield Fault(least.line, least.path, f"{lowest:g} is more than epsilon, which is {epsilon:g}")
+    if policy.find("decay_examples") is None:
+        yield Fault(least.line, least.path, "epsilon never falls: set decay_examples, or leave this out")
+
+
+def _logistic(model: Node) -> Iterator[Fault]:
+    if model.text("type") != "logistic":
+        return
+    noise, conversions = model.find("noise"), model.find("conversions")
+    if noise is not None and noise.plain is not None:
+        yield Fault(noise.line, noise.path, "a click's noise follows from its chance: leave it out of a logistic model")
+    if conversions is not None and conversions.plain is True:
+        message = "a logistic model learns clicks alone: use a linear one, or leave this out"
+        yield Fault(conversions.line, conversions.path, message)
 
 
 def _model(model: Node, root: Node) -> Iterator[Fault]:
+    of_items = model.find("item_prior_precision")
+    if of_items is not None and model.text("type") != "per_item":
+        yield Fault(of_items.line, of_items.path, "only a model of type per_item has weights by item")
     yield from _unknown(model, "features", root.entries("features"), "features")
+    yield from _logistic(model)
     name = model.text("features")
     features = root.find("features", name) if name else None
     if features is None:
@@ -135,6 +207,19 @@ def _model(model: Node, root: Node) -> Iterator[Fault]:
         message = (
             f"{name} makes d = (1 + item) × (1 + context) = {d} dimensions, of which d² numbers are kept and "
             f"factored; at most {MAX_DIMENSIONS}: use fewer or narrower features"
+        )
+        yield Fault(model.children["features"].line, (*model.path, "features"), message)
+    yield from _item_model(model, name, features)
+
+
+def _item_model(model: Node, name: str | None, features: Node) -> Iterator[Fault]:
+    if model.text("type") != "per_item":
+        return
+    q = 1 + sum(feature.compile().width for feature in Features.model_validate(features.plain).context)
+    if q > MAX_ITEM_DIMENSIONS:
+        message = (
+            f"{name} makes q = 1 + context = {q} dimensions, of which a per-item model keeps q² numbers an item; "
+            f"at most {MAX_ITEM_DIMENSIONS}: use fewer or narrower context features"
         )
         yield Fault(model.children["features"].line, (*model.path, "features"), message)
 

@@ -8,16 +8,33 @@ from pydantic import ValidationError
 
 from omakase.config import consistency, validation
 from omakase.config.document import MAX_CHARACTERS, read
-from omakase.config.schema import Product
+from omakase.config.priors import read_priors
+from omakase.config.schema import BetaThompsonPolicy, Product
 from omakase.core.errors import InvalidConfig
 
 
 def load_product(path: Path) -> Product:
-    """Read and validate a configuration file.
+    """Read and validate a configuration file, and the files that it names.
 
     Raises: InvalidConfig with every fault, each as `file:line: path.to.key: what is wrong; did you mean 'x'?`.
     """
-    return parse_product(read_text(path), str(path))
+    return _with_priors(parse_product(read_text(path), str(path)), path.absolute().parent)
+
+
+def _with_priors(product: Product, directory: Path) -> Product:
+    """The product with the paths of priors made absolute. Raises: InvalidConfig with what is wrong with those files."""
+    policies, faults = dict(product.policies), []
+    for name, policy in product.policies.items():
+        if isinstance(policy, BetaThompsonPolicy) and policy.priors is not None:
+            file = directory / policy.priors
+            policies[name] = policy.model_copy(update={"priors": str(file)})
+            try:
+                read_priors(file)
+            except InvalidConfig as error:
+                faults += error.faults
+    if faults:
+        raise InvalidConfig(faults)
+    return product.model_copy(update={"policies": policies})
 
 
 def parse_product(text: str, source: str = "configuration") -> Product:

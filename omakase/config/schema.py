@@ -7,45 +7,39 @@ variant that names a model that does not exist, is checked in `omakase.config.co
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from omakase.config.placements import Placement
+from omakase.config.sections import (
+    Clip,
+    FactName,
+    Finite,
+    Name,
+    Positive,
+    Seconds,
+    Section,
+    refuse_repeats,
+)
 from omakase.core import features as core_features
+from omakase.core.context_free import Popularity
+from omakase.core.epsilon_greedy import EpsilonGreedy
 from omakase.core.events import CLICK, CONVERSION, IMPRESSION, RETURN
 from omakase.core.features import FeatureSpec
+from omakase.core.item_learner import PerItemLearner
 from omakase.core.learners import Learner, LinearLearner
-from omakase.core.policies import Policy, Thompson, Uniform
+from omakase.core.logistic import LogisticLearner
+from omakase.core.policies import Policy, Source, Thompson, Uniform
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules
-from omakase.core.suggestion import suggest
 
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
-# Beyond this a clipped feature would lose the digits that tell it from others in float32.
-Clip: TypeAlias = Annotated[float, Field(gt=0, le=1000)]
-# A year: nothing here is worth remembering longer, and a slip of the unit is caught.
-Seconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 86_400)]
-Weight: TypeAlias = Annotated[float, Field(ge=-1e6, le=1e6)]
-FactName: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 # A model keeps d² numbers and is factored anew, d³/3 multiplications, at every publication: 34 MB and about half a
 # second at this bound.
 MAX_DIMENSIONS = 2048
-
-
-def _refuse_repeats(words: list[str]) -> list[str]:
-    repeated = sorted({word for word in words if words.count(word) > 1})
-    if repeated:
-        raise ValueError(f"names {repeated[0]!r} more than once")
-    return words
-
-
-class Section(BaseModel):
-    """Refuses unknown keys: a typo is an error, never a default. Refuses "3" and true where a number belongs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+# A per-item model keeps q² numbers an item: half a megabyte at this bound.
+MAX_ITEM_DIMENSIONS = 256
+PER_ITEM_INTERVAL_S = 10.0
 
 
 class NumericFeature(Section):
@@ -77,7 +71,7 @@ class CategoricalFeature(Section):
 
     type: Literal["categorical"]
     name: FactName
-    vocabulary: Annotated[list[str], Field(min_length=1, max_length=1000), AfterValidator(_refuse_repeats)]
+    vocabulary: Annotated[list[str], Field(min_length=1, max_length=1000), AfterValidator(refuse_repeats)]
 
     def compile(self) -> core_features.Categorical:
         return core_features.Categorical(self.name, tuple(self.vocabulary))
@@ -111,7 +105,7 @@ class CrossFeature(Section):
 
     type: Literal["cross"]
     name: FactName
-    of: Annotated[list[FactName], Field(min_length=1, max_length=4), AfterValidator(_refuse_repeats)]
+    of: Annotated[list[FactName], Field(min_length=1, max_length=4), AfterValidator(refuse_repeats)]
     buckets: Annotated[int, Field(ge=2, le=1000)]
 
     def compile(self) -> core_features.Cross:
@@ -161,22 +155,40 @@ class Features(Section):
 class Model(Section):
     """A learner; variants that name it share it."""
 
-    type: Literal["linear"] = "linear"
+    type: Literal["linear", "logistic", "per_item"] = "linear"
     features: Name
-    prior_precision: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    prior_precision: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
     noise: Annotated[float, Field(gt=0, le=1e6)] | None = None
     half_life_s: Seconds | None = None
+    item_prior_precision: Annotated[float, Field(ge=1e-3, le=1e9)] | None = None
+    publish_interval_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     conversions: bool = False
 
     def compile(self, spec: FeatureSpec) -> Learner:
         half_life_s = math.inf if self.half_life_s is None else self.half_life_s
-        return LinearLearner(spec.context_width, spec.item_width, self.prior_precision, half_life_s, self.noise)
+        prior_precision = self.prior_precision or (10.0 if self.type == "logistic" else 1.0)
+        if self.type == "per_item":
+            widths = spec.context_width, spec.item_width
+            return PerItemLearner(*widths, prior_precision, half_life_s, self.noise, self.item_prior_precision)
+        if self.type == "logistic":
+            return LogisticLearner(spec.context_width, spec.item_width, prior_precision, half_life_s)
+        return LinearLearner(spec.context_width, spec.item_width, prior_precision, half_life_s, self.noise)
 
 
 class LinearThompsonPolicy(Section):
     """Linear Thompson sampling. `exploration` is a fraction of the estimated noise."""
 
     type: Literal["linear_ts"]
+    exploration: Annotated[float, Field(ge=0, le=10)] = 0.3
+
+    def compile(self) -> Policy:
+        return Thompson(self.exploration)
+
+
+class LogisticThompsonPolicy(Section):
+    """Thompson sampling from a logistic model. `exploration` is a fraction of the posterior's deviation."""
+
+    type: Literal["logistic_ts"]
     exploration: Annotated[float, Field(ge=0, le=10)] = 0.3
 
     def compile(self) -> Policy:
@@ -192,38 +204,51 @@ class UniformPolicy(Section):
         return Uniform()
 
 
-PolicyConfig: TypeAlias = Annotated[LinearThompsonPolicy | UniformPolicy, Field(discriminator="type")]
+class BetaThompsonPolicy(Section):
+    """Thompson sampling by click rates alone, whatever the context. A relative path is one beside the configuration."""
+
+    type: Literal["beta_ts"]
+    exploration: Annotated[float, Field(ge=0, le=10)] = 0.5
+    prior_weight: Annotated[float, Field(ge=0.1, le=1e6)] = 100.0
+    priors: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+
+    def compile(self) -> Policy:
+        return Thompson(self.exploration, Source.COUNTS)
 
 
-class Variant(Section):
-    """One arm of an experiment. Units: share in basis points of the placement's people."""
+class PopularityPolicy(Section):
+    """What is clicked most often when it is looked at."""
 
-    share: Annotated[int, Field(ge=0, le=10_000)]
-    policy: Name
-    model: Name | None = None
-    recommender: Name = "main"
+    type: Literal["popularity"]
+
+    def compile(self) -> Policy:
+        return Popularity()
 
 
-class Placement(Section):
-    """A surface that shows a slate, and the people who are split over it."""
+class EpsilonGreedyPolicy(Section):
+    """Mostly what is believed to be best, in each slot now and then anything."""
 
-    slots: Annotated[int, Field(ge=1, le=255)] = 3
-    max_limit: Annotated[int, Field(ge=1, le=255)] = 50
-    max_candidates: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    time_zone: str = "UTC"
-    rewards: dict[Name, Weight] = {CLICK: 1.0}
-    salt: str = ""
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    type: Literal["epsilon_greedy"]
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
+    over: Literal["model", "popularity"] = "model"
+    decay_examples: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    min_epsilon: Annotated[float, Field(ge=0, le=1)] = 0.0
+    tail: Annotated[float, Field(ge=0, le=1)] = 0.0
 
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" names a folder of the database
-            near = suggest(zone, available_timezones())
-            raise ValueError(f"{zone[:60]!r} is not an IANA time zone such as Asia/Tokyo{near}") from None
-        return zone
+    def compile(self) -> Policy:
+        source = Source.MODEL if self.over == "model" else Source.COUNTS
+        return EpsilonGreedy(self.epsilon, source, self.decay_examples, self.min_epsilon, self.tail)
+
+
+PolicyConfig: TypeAlias = Annotated[
+    LinearThompsonPolicy
+    | LogisticThompsonPolicy
+    | BetaThompsonPolicy
+    | EpsilonGreedyPolicy
+    | PopularityPolicy
+    | UniformPolicy,
+    Field(discriminator="type"),
+]
 
 
 class Learning(Section):
@@ -236,6 +261,7 @@ class Learning(Section):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 500
     publish_interval_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
     attribution_window_s: Seconds = 604_800.0
+    counts_half_life_s: Seconds = 604_800.0
     max_click_rate_ratio: Annotated[float, Field(gt=1, le=1000)] | None = None
 
     def rules(self) -> SessionRules:
@@ -247,6 +273,20 @@ class Recommender(Section):
 
     target: str | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 0.25
+
+
+class CountedPropensities(Section):
+    """How much is counted of how likely slates were, where no formula says. `cpu_share`: of what serving takes."""
+
+    occurrences: Annotated[int, Field(ge=1, le=1000)] = 4
+    max_draws: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    cpu_share: Annotated[float, Field(ge=0, le=10)] = 0.2
+
+    @model_validator(mode="after")
+    def _has_draws_enough(self) -> Self:
+        if self.occurrences > self.max_draws:
+            raise ValueError(f"max_draws must be at least {self.occurrences}, the occurrences")
+        return self
 
 
 class Traffic(Section):
@@ -276,6 +316,7 @@ class Product(Section):
     policies: Annotated[dict[Name, PolicyConfig], Field(min_length=1)]
     recommenders: Annotated[dict[Name, Recommender], Field(min_length=1)] = {"main": Recommender()}
     learning: Learning = Learning()
+    propensities: CountedPropensities = CountedPropensities()
     traffic: Traffic = Traffic()
     people: People = People()
     event_types: list[Name] = []
@@ -287,12 +328,19 @@ class Product(Section):
 
     def reward_tables(self) -> dict[str, RewardTable]:
         converting = frozenset(name for name, model in self.models.items() if model.conversions)
-        return {name: RewardTable(dict(placement.rewards), converting) for name, placement in self.placements.items()}
+        return {name: placement.reward_table(converting) for name, placement in self.placements.items()}
 
     def feature_spec(self, model: str) -> FeatureSpec:
         """The compiled features of a model."""
         configured = self.models[model]
         return self.features[configured.features].compile(configured.type)
+
+    def publish_interval_s(self, model: str) -> float:
+        """A model's own, else that of all, but snapshots of per-item models are large."""
+        configured, shared = self.models[model], self.learning.publish_interval_s
+        if configured.publish_interval_s is not None:
+            return configured.publish_interval_s
+        return max(shared, PER_ITEM_INTERVAL_S) if configured.type == "per_item" else shared
 
     def remembers_clicks(self) -> bool:
         """Whether some model's features need to know what a person clicked last."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from omakase.config.document import REFUSED, Fault, Node, Path, shorten
-from omakase.config.schema import Section
+from omakase.config.sections import Section
 from omakase.core.suggestion import suggest
 
 _KEY = "[key]"  # how pydantic marks an error in a key itself
@@ -33,6 +33,7 @@ _SENTENCES: Mapping[str, Callable[[Context, str], str]] = {
     "greater_than_equal": lambda ctx, said: f"must be at least {ctx['ge']:g}{_not(said)}",
     "less_than": lambda ctx, said: f"must be less than {ctx['lt']:g}{_not(said)}",
     "less_than_equal": lambda ctx, said: f"must be at most {ctx['le']:.10g}{_not(said)}",
+    "literal_error": lambda ctx, said: f"must be {ctx['expected']}{_not(said)}".replace("'", ""),
     "list_type": lambda ctx, said: f"must be a list{_not(said)}",
     "dict_type": lambda ctx, said: f"must be a section of keys{_not(said)}",
     "model_type": lambda ctx, said: f"must be a section of keys{_not(said)}",

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from omakase.core.catalogue import Mask
+from omakase.core.catalogue import Catalogue, Mask
+from omakase.core.errors import InvalidInput
+from omakase.core.item_ids import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,60 @@ PLAIN = Rules()
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How a placement's slates are put together, whatever the catalogue: caps by fact, pinned item ids by position."""
+
+    caps: Mapping[str, int] = field(default_factory=dict)
+    pinned: Mapping[int, str] = field(default_factory=dict)
+    is_per_slot: bool = False
+
+    def over(self, catalogue: Catalogue) -> tuple[Rules, list[str]]:
+        """Bind to a catalogue; and what of it has no effect there, in words.
+
+        Cost: O(n) a cap.
+        """
+        caps, complaints = [], []
+        for fact, most in self.caps.items():
+            try:
+                caps.append(Cap(kinds_of(catalogue, fact), most))
+            except InvalidInput as error:
+                complaints.append(f"there is no cap: {error}")
+        places = catalogue.places(list(self.pinned.values())).tolist()
+        pinned = dict(zip(self.pinned, places, strict=True))
+        complaints += [
+            f"nothing is pinned to {at}: no item {self.pinned[at]!r}" for at in pinned if pinned[at] == UNKNOWN
+        ]
+        there = {position: place for position, place in pinned.items() if place != UNKNOWN}
+        return Rules(tuple(caps), there, self.is_per_slot), complaints
+
+
+def kinds_of(catalogue: Catalogue, fact: str) -> NDArray[np.int32]:
+    """The kind of every item by a fact; one with several values of it is of the kind of the first. Shapes: (n,).
+
+    Raises: InvalidInput if no item has the fact, or it has too many values to tell kinds of items by it.
+    """
+    codes = catalogue.codes(fact)
+    found, examples = np.unique(codes, return_index=True)
+    kinds: dict[object, int] = {}
+    kind_of_code = np.full(int(found[-1]) + 2, UNKNOWN, dtype=np.int32)  # the last is that of -1, no value
+    for code, example in zip(found.tolist(), examples.tolist(), strict=True):
+        value = catalogue.metadata[example].get(fact)
+        first = value[:1] if isinstance(value, tuple) else (value,)
+        if code >= 0 and first:
+            kind_of_code[code] = kinds.setdefault((*first, type(first[0])), len(kinds))
+    return kind_of_code[codes]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What may be shown. With `values`, what ranks an item is its score times its value.
 
-    Shapes: eligible (n,); values (n,), finite.
+    `weights`: what a policy that explores draws the items by; without them all are alike.
+    Shapes: eligible (n,); values (n,), finite; weights (n,), more than 0.
     """
 
     eligible: Mask
     k: int
     values: NDArray[np.float32] | None = None
     rules: Rules = PLAIN
+    weights: NDArray[np.float32] | None = None

@@ -30,7 +30,8 @@ class Explanation:
 
     mean and deviation are those of the scores that might have been drawn; `draw` is the one that was. `place_by_mean`
     is where the item would stand among all that may be shown if nothing were drawn, the best being 1.
-    `contributions` are the largest first; those of all features sum to the mean.
+    `contributions` are the largest first; those of all features sum to the mean, or to its log odds if
+    the model is logistic.
     """
 
     draw: float

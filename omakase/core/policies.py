@@ -31,12 +31,14 @@ class Source(Enum):
 class Draws:
     """Independent draws of what a slate is filled from.
 
-    Slot j of draw c is filled by the best remaining item of the scores' row `rows[c, j]`; without `rows`, of row 0.
-    Shapes: scores (count, r, n), rows (count, k). Scores rank and are never probabilities.
+    Slot j of draw c is filled by the best remaining item of the scores' row `rows[c, j]`; without `rows`, of row 0. The
+    row `blind` ranks items whatever their values. Scores rank and are never probabilities.
+    Shapes: scores (count, r, n), rows (count, k).
     """
 
     scores: Scores
     rows: NDArray[np.intp] | None = None
+    blind: int | None = None
 
 
 class Policy(Protocol):
@@ -45,6 +47,10 @@ class Policy(Protocol):
     @property
     def source(self) -> Source:
         """What its scorer is made of."""
+
+    @property
+    def scale(self) -> float:
+        """How many of the posterior's deviations it draws with; 0 where it draws none."""
 
     def draw(
         self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
@@ -71,17 +77,23 @@ class Thompson:
     near-duplicates independent and inflate the maximum.
     """
 
-    source: ClassVar[Source] = Source.MODEL
     exploration: float = 0.3
+    source: Source = Source.MODEL
+
+    @property
+    def scale(self) -> float:
+        """See Policy."""
+        return self.exploration
 
     def draw(
         self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
     ) -> Draws:
         """See Policy. Raises: ValueError without a scorer."""
         if scorer is None:
-            raise ValueError("Thompson sampling ranks by a model")
+            raise ValueError("Thompson sampling ranks by a model or by counts")
         if not choice.rules.is_per_slot:
-            return Draws(scorer.draw(context, self.exploration, count, rng)[:, np.newaxis])
+            best = choice if choice.values is None and choice.rules.is_plain else None
+            return Draws(scorer.draw(context, self.exploration, count, rng, best)[:, np.newaxis])
         scores = scorer.draw(context, self.exploration, count * choice.k, rng)
         rows = np.broadcast_to(np.arange(choice.k), (count, choice.k))
         return Draws(scores.reshape(count, choice.k, -1), rows)
@@ -98,17 +110,18 @@ class Uniform:
     """Every eligible item equally likely at every position; learns nothing, and so measures everything."""
 
     source: ClassVar[Source] = Source.NOTHING
+    scale: ClassVar[float] = 0.0
 
     def draw(
         self, scorer: Scorer | None, context: Factor, choice: Choice, count: int, rng: np.random.Generator
     ) -> Draws:
         """See Policy."""
-        return Draws(rng.random((count, 1, choice.eligible.size), dtype=np.float32))
+        return Draws(rng.random((count, 1, choice.eligible.size), dtype=np.float32), blind=0)
 
     def propensity(
         self, scorer: Scorer | None, context: Factor, choice: Choice, indices: Indices
     ) -> NDArray[np.float64] | None:
         """See Policy: one over the number of eligible items, unless the slate has rules of its own."""
-        if choice.values is not None or choice.rules.caps or choice.rules.pinned:
+        if choice.rules.caps or choice.rules.pinned:
             return None
         return np.full(indices.size, 1.0 / max(int(choice.eligible.sum()), 1))

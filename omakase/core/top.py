@@ -21,8 +21,9 @@ _NOBODY: Indices = np.empty(0, dtype=np.intp)
 # The first block finds a bar for the others to beat, and is sorted out whole: it is shorter.
 _FIRST = 4096
 _BLOCK = 65_536
-# What a block of a product may have in scores, all its rows together: half a megabyte.
-_BLOCK_SCORES = 131_072
+# What a block of a product may have in scores, all its rows together: a megabyte.
+_BLOCK_SCORES = 262_144
+_FOLDED = 128
 # Copying the rows that are wanted pays where at most this share of them is.
 _SPARSE = 0.5
 
@@ -69,7 +70,9 @@ def best_of_products(
         scores = block @ weights.T
         if values is not None:
             scores *= values[rows, np.newaxis]
-        places, takers = np.divmod(np.flatnonzero(~(scores <= field.bars)), max(len(weights), 1))
+        places, takers = _above(scores, field.bars)
+        if not places.size:
+            continue
         indices = places + rows.start if isinstance(rows, slice) else rows[places]
         may = masks[takers, indices]
         field.offer(takers[may], indices[may], scores[places[may], takers[may]])
@@ -126,6 +129,25 @@ def _highest(scores: Numbers, k: int) -> Indices:
         if places.size >= k:  # else NaN, which partitions as the highest, has taken places from others
             return places[np.argsort(-scores[places], kind="stable")[:k]]
     return np.argsort(-np.where(np.isnan(scores), -np.inf, scores), kind="stable")[:k]
+
+
+def _above(scores: Numbers, bars: Numbers) -> tuple[Indices, Indices]:
+    """Rows and columns of the scores that are not at or below the bar of their column; in no order.
+
+    Almost none is, so only the best of some fifty rows is compared. Shapes: scores (r, b), bars (b,).
+    """
+    folded = scores
+    while len(folded) % 2 == 0 and len(folded) > _FOLDED:
+        half = len(folded) // 2
+        folded = np.maximum(folded[:half], folded[half:])  # which is NaN where one of them is
+    found = np.flatnonzero(~(folded <= bars))
+    if not found.size:
+        return _NOBODY, _NOBODY
+    groups, columns = np.divmod(found, bars.size)
+    rows = (groups[:, np.newaxis] + np.arange(0, len(scores), len(folded))).ravel()
+    columns = np.repeat(columns, rows.size // groups.size)
+    above = ~(scores[rows, columns] <= bars[columns])
+    return rows[above], columns[above]
 
 
 def _rows(

@@ -14,11 +14,19 @@ class CatalogueStore(Protocol):
     def generation(self) -> int:
         """0 while nothing was ever added. Cheap: readers poll it. Raises: Unavailable."""
 
-    def load(self) -> Catalogue:
-        """All items of the newest generation, in the order in which they were first added. Raises: Unavailable."""
+    def load(self, since: Catalogue | None = None) -> Catalogue:
+        """All items of the newest generation, in the order in which they were first added. Raises: Unavailable.
+
+        `since` is what this store gave before. Where nothing but stock, value and hiding has changed since then, the
+        answer shares its ids and metadata.
+        Guarantees: items come one by one, so that the memory needed is the catalogue's own.
+        """
 
     def put(self, items: Iterable[Item]) -> int:
-        """Add or replace items, all or none, as one generation; an item keeps its place. Returns that generation."""
+        """Add or replace items, all or none, as one generation; an item keeps its place. Returns that generation.
+
+        Guarantees: takes the items one by one and keeps none; what taking one raises goes on to the caller.
+        """
 
     def remove(self, item_ids: Iterable[str]) -> int:
         """Drop items, all or none. Unknown ids are no error. Returns the generation."""

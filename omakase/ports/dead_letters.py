@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Protocol
 
 from omakase.core.accounting import DeadCount
+from omakase.ports.event_bus import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class DeadLetter:
     """
 
     key: bytes
-    kind: Literal["deliveries", "events"]
+    kind: Kind
     units: int
     received_at: float
     body: bytes

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
+
+Kind: TypeAlias = Literal["deliveries", "events", "propensities"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One encoded slate or event. `key` is 16 bytes and names it: the same key published twice is one message.
+    """One encoded slate or event, or a slate's propensities.
 
-    Units: at in Unix seconds, when tracking received it; `units` is how many deliveries or events it stands for.
+    `key` is 16 bytes and names it: the same key published twice is one message. Units: at in Unix seconds, when
+    tracking received it; `units` is how many deliveries, events or propensities it stands for.
     """
 
     key: bytes
     at: float
     body: bytes
-    kind: Literal["deliveries", "events"] = "events"
+    kind: Kind = "events"
     units: int = 1
 
 

@@ -125,10 +125,26 @@ class Joined(_message.Message):
     predicted_click: float
     def __init__(self, served_at: _Optional[float] = ..., placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., item_id: _Optional[str] = ..., context_factor: _Optional[bytes] = ..., item_factor: _Optional[bytes] = ..., predicted_click: _Optional[float] = ...) -> None: ...
 
+class Propensities(_message.Message):
+    __slots__ = ("request_id", "propensity", "draws", "occurrences", "capped")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    DRAWS_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCES_FIELD_NUMBER: _ClassVar[int]
+    CAPPED_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    propensity: _containers.RepeatedScalarFieldContainer[float]
+    draws: _containers.RepeatedScalarFieldContainer[int]
+    occurrences: _containers.RepeatedScalarFieldContainer[int]
+    capped: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, request_id: _Optional[bytes] = ..., propensity: _Optional[_Iterable[float]] = ..., draws: _Optional[_Iterable[int]] = ..., occurrences: _Optional[_Iterable[int]] = ..., capped: _Optional[_Iterable[bool]] = ...) -> None: ...
+
 class BusMessage(_message.Message):
-    __slots__ = ("slate", "event")
+    __slots__ = ("slate", "event", "propensities")
     SLATE_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITIES_FIELD_NUMBER: _ClassVar[int]
     slate: Slate
     event: Event
-    def __init__(self, slate: _Optional[_Union[Slate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+    propensities: Propensities
+    def __init__(self, slate: _Optional[_Union[Slate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., propensities: _Optional[_Union[Propensities, _Mapping]] = ...) -> None: ...

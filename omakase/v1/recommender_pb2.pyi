@@ -8,8 +8,15 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("placement", "variant", "policy", "model", "unit", "user", "context", "limit", "exclude", "candidates", "restricted", "personalise", "measure")
+    __slots__ = ("placement", "variant", "policy", "model", "unit", "user", "context", "limit", "exclude", "candidates", "restricted", "personalise", "measure", "filter", "explain")
     class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _values_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_values_pb2.Value, _Mapping]] = ...) -> None: ...
+    class FilterEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +36,8 @@ class RecommendRequest(_message.Message):
     RESTRICTED_FIELD_NUMBER: _ClassVar[int]
     PERSONALISE_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     placement: str
     variant: str
     policy: str
@@ -42,32 +51,85 @@ class RecommendRequest(_message.Message):
     restricted: bool
     personalise: bool
     measure: bool
-    def __init__(self, placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., limit: _Optional[int] = ..., exclude: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., restricted: _Optional[bool] = ..., personalise: _Optional[bool] = ..., measure: _Optional[bool] = ...) -> None: ...
+    filter: _containers.MessageMap[str, _values_pb2.Value]
+    explain: bool
+    def __init__(self, placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., limit: _Optional[int] = ..., exclude: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., restricted: _Optional[bool] = ..., personalise: _Optional[bool] = ..., measure: _Optional[bool] = ..., filter: _Optional[_Mapping[str, _values_pb2.Value]] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("request_id", "model_version", "ignored", "items")
+    __slots__ = ("request_id", "model_version", "ignored", "items", "excluded")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     model_version: str
     ignored: _containers.RepeatedScalarFieldContainer[str]
     items: _containers.RepeatedCompositeFieldContainer[RankedItem]
-    def __init__(self, request_id: _Optional[bytes] = ..., model_version: _Optional[str] = ..., ignored: _Optional[_Iterable[str]] = ..., items: _Optional[_Iterable[_Union[RankedItem, _Mapping]]] = ...) -> None: ...
+    excluded: Exclusions
+    def __init__(self, request_id: _Optional[bytes] = ..., model_version: _Optional[str] = ..., ignored: _Optional[_Iterable[str]] = ..., items: _Optional[_Iterable[_Union[RankedItem, _Mapping]]] = ..., excluded: _Optional[_Union[Exclusions, _Mapping]] = ...) -> None: ...
+
+class Exclusions(_message.Message):
+    __slots__ = ("counts", "items")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.ScalarMap[str, int]
+    items: _containers.RepeatedCompositeFieldContainer[Excluded]
+    def __init__(self, counts: _Optional[_Mapping[str, int]] = ..., items: _Optional[_Iterable[_Union[Excluded, _Mapping]]] = ...) -> None: ...
+
+class Excluded(_message.Message):
+    __slots__ = ("item_id", "reason")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    reason: str
+    def __init__(self, item_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RankedItem(_message.Message):
-    __slots__ = ("item_id", "delivery_id", "position", "score", "predicted_click", "expected_value")
+    __slots__ = ("item_id", "delivery_id", "position", "score", "predicted_click", "expected_value", "explanation")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_CLICK_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VALUE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     delivery_id: str
     position: int
     score: float
     predicted_click: float
     expected_value: float
-    def __init__(self, item_id: _Optional[str] = ..., delivery_id: _Optional[str] = ..., position: _Optional[int] = ..., score: _Optional[float] = ..., predicted_click: _Optional[float] = ..., expected_value: _Optional[float] = ...) -> None: ...
+    explanation: Explanation
+    def __init__(self, item_id: _Optional[str] = ..., delivery_id: _Optional[str] = ..., position: _Optional[int] = ..., score: _Optional[float] = ..., predicted_click: _Optional[float] = ..., expected_value: _Optional[float] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("draw", "mean", "deviation", "place_by_mean", "contributions", "reason")
+    DRAW_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    PLACE_BY_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    draw: float
+    mean: float
+    deviation: float
+    place_by_mean: int
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    reason: str
+    def __init__(self, draw: _Optional[float] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ..., place_by_mean: _Optional[int] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("feature", "value")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    value: float
+    def __init__(self, feature: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...

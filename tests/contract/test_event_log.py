@@ -49,7 +49,7 @@ def log(event_logs):
 def test_is_empty_at_first(log):
     assert log.read(0, 10) == []
     assert log.last_offset() == 0
-    assert log.totals() == {"deliveries": 0, "events": 0}
+    assert log.totals() == {"deliveries": 0, "events": 0, "propensities": 0}
     assert log.trim() == 0
 
 
@@ -100,11 +100,11 @@ def test_publishes_all_or_none(log):
 
 def test_totals_count_each_unit_once_also_when_trimmed(log):
     slates = [message(n, kind="deliveries", units=3) for n in range(4)]
-    log.publish([*slates, message(10), message(11)])
+    log.publish([*slates, message(10), message(11), message(13, kind="propensities", units=3)])
     log.publish([*slates, message(10), message(12)])
     log.acknowledge("trainer", 6)
     log.trim()
-    assert log.totals() == {"deliveries": 12, "events": 3}
+    assert log.totals() == {"deliveries": 12, "events": 3, "propensities": 3}
 
 
 def test_keeps_everything_while_no_consumer_is_known(log):

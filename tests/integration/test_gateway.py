@@ -19,7 +19,8 @@ import pytest
 
 from omakase.config import parse_product
 from omakase.core.ids import text_of
-from omakase.ports.model_store import ABSENT, ModelKey
+from omakase.counts import counts_key
+from omakase.ports.model_store import ABSENT
 from omakase.v1 import recommender_pb2, recommender_pb2_grpc
 from tests.integration.stage import (
     KEYRING,
@@ -214,16 +215,18 @@ class TestFallback:
         assert answer["ignored"] == ["i1"]
 
     def test_is_popularity_where_there_is_a_snapshot_of_it(self, alone, shop, caplog):
-        key = ModelKey("_popularity/home-top")
-        first = shop.models.publish(key, json.dumps(["i9", "gone", "i1", "i4"]).encode(), if_generation=ABSENT)
+        key = counts_key("home-top")
+        counts = {"i4": [100, 9], "i1": [100, 10], "i9": [100, 20], "i3": [100, 0], "gone": [100, 15]}
+        first = shop.models.publish(key, json.dumps(counts).encode(), if_generation=ABSENT)
 
         def shown() -> list[str]:
             return [item["item_id"] for item in alone.ask(placement="home-top", user_id="u1")["items"]]
 
-        until(lambda: shown() == ["i9", "i4", "i0"], "popularity is served")
-        shop.models.publish(key, b'{"not": "a list"}', if_generation=first)
+        # Nobody has seen i0 yet: like the placement as a whole, which is clicked more often than i4.
+        until(lambda: shown() == ["i9", "i0", "i5"], "popularity is served")
+        shop.models.publish(key, b'{"not": "counts"}', if_generation=first)
         until(lambda: any("refused snapshot" in r.message for r in caplog.records), "the bad snapshot is refused")
-        assert shown() == ["i9", "i4", "i0"]
+        assert shown() == ["i9", "i0", "i5"]
 
     def test_of_an_empty_catalogue_is_an_empty_slate(self, stage, tmp_path):
         (tmp_path / "empty").mkdir()
@@ -359,14 +362,14 @@ class TestOperations:
 
     def test_is_live_but_not_ready_before_its_first_catalogue(self, stage, shop, tmp_path, monkeypatch):
         monkeypatch.setattr("gateway.app._FIRST_CATALOGUE_S", 0.05)
-        (tmp_path / "models" / "_popularity%2fhome-top" / "newest").mkdir(parents=True)  # the store cannot be read
+        (tmp_path / "models" / "_counts%2fhome-top" / "newest").mkdir(parents=True)  # the store cannot be read
         running = RunningGateway(stage, shop, tmp_path / "gateway", f"127.0.0.1:{free_port()}")
         assert running.send("GET", "/livez")[0] == 200
         status, headers, _ = running.send("GET", "/readyz")
         assert (status, headers["retry-after"]) == (503, "1")
         body = json.dumps({"placement": "home-top", "user_id": "u1"}).encode()
         assert running.send("POST", "/v1/recommendations", body)[0] == 503
-        (tmp_path / "models" / "_popularity%2fhome-top" / "newest").rmdir()
+        (tmp_path / "models" / "_counts%2fhome-top" / "newest").rmdir()
         until(lambda: running.send("GET", "/readyz")[0] == 200, "the catalogue is loaded")
         running.stop()
 

@@ -21,14 +21,24 @@ CREATE TABLE IF NOT EXISTS item (
     hidden INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS catalogue (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL);
-INSERT OR IGNORE INTO catalogue VALUES (1, 0);
+INSERT OR IGNORE INTO catalogue (one, generation) VALUES (1, 0);
 """
 
-_LOAD = "SELECT item_id, metadata, value, in_stock, hidden FROM item ORDER BY place"
+# What came later, for new files and for those of older releases: `changed` and `removed` are the generations of it.
+_ADDED = (
+    "ALTER TABLE item ADD COLUMN stock INTEGER",
+    "ALTER TABLE item ADD COLUMN changed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE catalogue ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX item_changed ON item (changed)",
+)
+_HAS_ADDED = "SELECT 1 FROM pragma_table_info('item') WHERE name = 'changed'"
+
+_LOAD = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item ORDER BY place"
+_LOAD_CHANGED = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item WHERE changed > ?"
 _PUT = """
-INSERT INTO item (item_id, metadata, value, in_stock, hidden) VALUES (?, ?, ?, ?, ?)
+INSERT INTO item (item_id, metadata, value, in_stock, hidden, stock, changed) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (item_id) DO UPDATE SET metadata = excluded.metadata, value = excluded.value,
-    in_stock = excluded.in_stock, hidden = excluded.hidden
+    in_stock = excluded.in_stock, hidden = excluded.hidden, stock = excluded.stock, changed = excluded.changed
 """
 
 
@@ -37,6 +47,10 @@ class SqliteCatalogueStore:
 
     def __init__(self, path: Path, durability: Durability = "os") -> None:
         self._database = Database(path, _SCHEMA, durability)
+        with self._database.read() as connection:
+            has_added = connection.execute(_HAS_ADDED).fetchone()
+        if not has_added:
+            self._add()
 
     @classmethod
     def from_uri(cls, uri: Uri) -> SqliteCatalogueStore:
@@ -47,30 +61,44 @@ class SqliteCatalogueStore:
         with self._database.read() as connection:
             return _generation(connection)
 
-    def load(self) -> Catalogue:
+    def load(self, since: Catalogue | None = None) -> Catalogue:
         """See CatalogueStore. Raises: Corrupt besides."""
         with self._database.read() as connection:
-            generation = _generation(connection)
-            rows = connection.execute(_LOAD).fetchall()
-        items = tuple(
-            Item(item_id, decode_facts(metadata), value, bool(in_stock), bool(hidden))
-            for item_id, metadata, value, in_stock, hidden in rows
-        )
-        return Catalogue(items, generation)
+            generation, removed = connection.execute("SELECT generation, removed FROM catalogue").fetchone()
+            if since is not None and removed <= since.generation <= generation:
+                changed = connection.execute(_LOAD_CHANGED, (since.generation,))
+                amended = since.amended(map(_item, changed), generation)
+                if amended is not None:
+                    return amended
+            return Catalogue(map(_item, connection.execute(_LOAD)), generation)
 
     def put(self, items: Iterable[Item]) -> int:
-        """See CatalogueStore. No items make no generation. Raises: Unavailable; InvalidFeature."""
-        rows = [(i.item_id, encode_facts(i.metadata), i.value, int(i.in_stock), int(i.hidden)) for i in items]
+        """See CatalogueStore. No items make no generation. Other writers wait for the last item.
+
+        Raises: Unavailable; InvalidFeature.
+        """
         with self._database.write() as connection:
-            connection.executemany(_PUT, rows)
-            return _next_generation(connection) if rows else _generation(connection)
+            generation = _generation(connection) + 1
+            changed = connection.executemany(_PUT, (_row(item, generation) for item in items)).rowcount
+            if changed <= 0:
+                return generation - 1
+            connection.execute("UPDATE catalogue SET generation = ?", (generation,))
+            return generation
 
     def remove(self, item_ids: Iterable[str]) -> int:
         """See CatalogueStore. Where nothing was dropped the generation stays. Raises: Unavailable."""
         rows = [(item_id,) for item_id in item_ids]
         with self._database.write() as connection:
             dropped = connection.executemany("DELETE FROM item WHERE item_id = ?", rows).rowcount if rows else 0
-            return _next_generation(connection) if dropped else _generation(connection)
+            if dropped:
+                connection.execute("UPDATE catalogue SET generation = generation + 1, removed = generation + 1")
+            return _generation(connection)
+
+    def _add(self) -> None:
+        with self._database.write() as connection:
+            if not connection.execute(_HAS_ADDED).fetchone():  # else another process was faster
+                for statement in _ADDED:
+                    connection.execute(statement)
 
 
 def _generation(connection: sqlite3.Connection) -> int:
@@ -78,6 +106,11 @@ def _generation(connection: sqlite3.Connection) -> int:
     return int(generation)
 
 
-def _next_generation(connection: sqlite3.Connection) -> int:
-    connection.execute("UPDATE catalogue SET generation = generation + 1")
-    return _generation(connection)
+def _row(item: Item, generation: int) -> tuple[object, ...]:
+    flags = int(item.in_stock), int(item.hidden)
+    return item.item_id, encode_facts(item.metadata), item.value, *flags, item.stock, generation
+
+
+def _item(row: tuple[str, str, float | None, int, int, int | None]) -> Item:
+    item_id, metadata, value, in_stock, hidden, stock = row
+    return Item(item_id, decode_facts(metadata), value, bool(in_stock), bool(hidden), stock)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from batch.rows import delivery_rows, event_row, hour_of
+from batch.rows import delivery_rows, event_row, hour_of, propensity_rows
 from omakase.core.events import Event, Joined
 from omakase.core.ids import text_of
+from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.tables import TABLES
 from omakase.wire import decode_factor
 from tests.integration.stage import START
@@ -42,3 +44,19 @@ def test_an_event_brings_its_delivery_s_names_or_none():
     assert (row["item_id"], row["variant"], row["hour"]) == (None, None, hour_of(START) + 3600)
     row = event_row(replace(orphan, delivery=Joined.of(slate, 2)))
     assert (row["item_id"], row["variant"], row["placement"], row["unit"]) == ("i1", "learnt", "home", "unit")
+
+
+def test_propensities_are_a_row_for_each_position_in_the_hour_of_their_slate():
+    slate = new_slate()
+    counted = Propensities(
+        np.array([1.0, 0.4, 1 / 65]), np.array([0, 10, 64]), np.array([0, 4, 0]), np.array([False, False, True])
+    )
+    rows = propensity_rows(SlatePropensities(slate.request_id, counted))
+    assert all(row.keys() == TABLES["propensities"].keys() for row in rows)
+    assert {(row["hour"], row["request_id"]) for row in rows} == {(hour_of(START), text_of(slate.request_id))}
+    assert [(row["position"], row["propensity"], row["draws"], row["occurrences"]) for row in rows] == [
+        (1, 1.0, 0, 0),
+        (2, 0.4, 10, 4),
+        (3, 1 / 65, 64, 0),
+    ]
+    assert [(row["is_exact"], row["is_capped"]) for row in rows] == [(True, False), (False, False), (False, True)]

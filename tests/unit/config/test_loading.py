@@ -106,6 +106,15 @@ def test_a_valid_configuration_is_what_was_written() -> None:
         ("share: 6000", "share: 5000", "7: placements.home.variants: the shares sum to 9000; they must sum to 10000, which is everybody"),
         ("slots: 3", "slots: 30", "3: placements.home.slots: 30 is more than max_limit, which is 20"),
         ("max_limit: 20", "max_limit: 2", "3: placements.home.slots: 3 is more than max_limit, which is 2"),
+        ("max_limit: 20", "max_limit: 20\n    pinned: {21: a}", "5: placements.home.pinned.21: no slate is so long: max_limit is 20"),
+        ("max_limit: 20", "max_limit: 20\n    pinned: {1: a, 2: a}", "5: placements.home.pinned.2: 'a' is pinned to 1 already"),
+        ("max_limit: 20", "max_limit: 20\n    pinned: {0: a}", "5: placements.home.pinned.0: is no position: use 1 to 255"),
+        ("max_limit: 20", "max_limit: 20\n    caps: {category: 0}", "5: placements.home.caps.category: must be at least 1, not 0"),
+        ("max_limit: 20", "max_limit: 20\n    objective: revenu", "5: placements.home.objective: must be clicks or revenue, not revenu"),
+        ("max_limit: 20", "max_limit: 20\n    combine_rewards: mean", "5: placements.home.combine_rewards: must be sum, max, first or last, not mean"),
+        ("max_limit: 20", "max_limit: 20\n    exposure: {window_s: 60}", "5: placements.home.exposure.per_stock: is missing"),
+        ("max_limit: 20", "max_limit: 20\n    examination: [0.9, 0.5]", "5: placements.home.examination: examination is relative to the first position: it must begin with 1"),
+        ("max_limit: 20", "max_limit: 20\n    examination: estimate", "5: placements.home.examination: must be a list of numbers by position, such as [1, 0.7, 0.5], or the word estimated"),
         ("name: city", "name: weekday", "21: features.shop.context[0].type: weekday is derived as a number: use type cyclic or numeric"),
         ("name: price", "name: category", "19: features.shop.item[1].name: 'category' is named twice among the item features"),
         ("session_gap_s: 600", "session_gap_s: 3601", "26: learning.session_gap_s: 3601 is longer than session_max_s, which is 3600"),
@@ -113,6 +122,10 @@ def test_a_valid_configuration_is_what_was_written() -> None:
         ("buckets: 8", "buckets: 900", "14: models.main.features: shop makes d = (1 + item) × (1 + context) = 3620 dimensions"),
         ("click: 1.0", "clik: 1.0", "6: placements.home.rewards.clik: unknown event type (event_types lists new ones); did you mean 'click'?"),
         ("[add_to_cart]", "[add_to_cart, exclusion]", "27: event_types[1]: exclusion is Omakase's own word: choose another name"),
+        ("type: linear_ts, exploration: 0.3", "type: epsilon_greedy, over: clicks", "12: policies.thompson.over: must be model or popularity, not clicks"),
+        ("type: linear_ts, exploration: 0.3", "type: epsilon_greedy, decay_examples: 9, min_epsilon: 0.2", "12: policies.thompson.min_epsilon: 0.2 is more than epsilon, which is 0.1"),
+        ("type: linear_ts, exploration: 0.3", "type: epsilon_greedy, min_epsilon: 0.02", "12: policies.thompson.min_epsilon: epsilon never falls: set decay_examples, or leave this out"),
+        ("chance: {type: uniform}", "chance: {type: epsilon_greedy}", "8: placements.home.variants.control.model: is missing: policy chance ranks by a model; known: main"),
         # What YAML would let pass.
         ("slots: 3", "slots: 3\n    slots: 4", "4: placements.home.slots: is given twice, first in line 3"),
         ("slots: 3", "? [a]\n    : 1", "3: placements.home: a key must be a word"),
@@ -180,6 +193,13 @@ def test_a_name_may_look_like_a_number() -> None:
 
 def test_a_uniform_variant_may_feed_a_model() -> None:
     assert parse_product(changed("policy: chance}", "policy: chance, model: main}"))
+
+
+@pytest.mark.parametrize("policy", ["beta_ts", "popularity", "epsilon_greedy, over: popularity"])
+def test_a_policy_that_ranks_by_counts_needs_no_model_and_may_feed_one(policy: str) -> None:
+    text = changed("chance: {type: uniform}", f"chance: {{type: {policy}}}")
+    assert parse_product(text)
+    assert parse_product(text.replace("policy: chance}", "policy: chance, model: main}"))
 
 
 def test_a_file_names_itself_in_its_faults(tmp_path: Path) -> None:

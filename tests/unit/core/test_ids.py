@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 import pytest
 
 from omakase.core.errors import InvalidDeliveryId, InvalidInput
-from omakase.core.ids import CLOCK_SKEW_S, MAX_POSITION, DeliveryId, Keyring, new_request_id
+from omakase.core.ids import CLOCK_SKEW_S, MAX_POSITION, DeliveryId, Keyring, new_request_id, text_of
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0
@@ -112,3 +112,17 @@ def test_pseudonyms_are_stable_and_differ_by_person_kind_and_key() -> None:
     assert len(set(names)) == 4
     assert RING.pseudonym("user", "u1") == names[0]
     assert "u1" not in names[0]
+
+
+def test_a_seed_belongs_to_its_texts_and_to_the_pseudonym_key() -> None:
+    assert RING.seed("a", "b") == ring({2: NEW}, 2).seed("a", "b")  # rotating signing keys changes nothing
+    others = {RING.seed("a", "c"), RING.seed("ab", ""), RING.seed("", "ab"), RING.seed("a,b")}
+    others.add(Keyring({1: OLD}, 1, b"q" * 32).seed("a", "b"))
+    assert len(others - {RING.seed("a", "b")}) == 5
+    assert all(0 <= seed < 2**128 for seed in others)
+
+
+def test_no_seed_is_somebody_s_pseudonym() -> None:
+    texts = ("user:u1", "seeds", "2,4:seeds")
+    assert RING.pseudonym("user", "u1") not in {text_of(RING.seed(text).to_bytes(16, "big")) for text in texts}
+    assert "p" * 32 not in repr(RING)

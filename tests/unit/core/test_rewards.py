@@ -64,3 +64,35 @@ def test_a_model_that_did_not_ask_for_conversions_learns_from_everything_else() 
     events = [event(1, "click"), ordered(2, "conversion", "o1", 80.0), event(3, "like")]
     assert table.outcomes(events, "buyers/abc")["reward"] == 43.0
     assert table.outcomes(events, "clickers/abc")["reward"] == 3.0
+
+
+HISTORY = [
+    event(1, "impression", at=1.0),
+    event(4, "click", at=3.0),
+    ordered(2, "conversion", "o1", 8.0),
+    event(3, "like", 5.0, at=3.0),
+]
+
+
+@pytest.mark.parametrize(("combination", "reward"), [("sum", 9.9), ("max", 5.0), ("first", 4.0), ("last", 1.0)])
+def test_rewards_combine_by_receipt_whatever_the_order_they_are_given_in(combination, reward) -> None:
+    table = RewardTable({"impression": -0.1, "click": 1.0, "conversion": 0.5, "like": 1.0}, combination=combination)
+    for events in permutations(HISTORY):  # the order was received first, and of one time the lower receipt
+        assert table.outcomes(events)["reward"] == pytest.approx(reward)
+
+
+@pytest.mark.parametrize("combination", ["sum", "max", "first", "last"])
+def test_what_has_no_weight_is_no_event_and_nothing_is_worth_nothing(combination) -> None:
+    table = RewardTable({"dislike": -1.0}, combination=combination)
+    assert table.outcomes([event(1, "impression", at=1.0)])["reward"] == 0.0
+    events = [event(1, "impression", at=1.0), event(2, "dislike", at=2.0), event(3, "click", at=3.0)]
+    assert table.outcomes(events) == {"click": 1.0, "reward": -1.0}
+
+
+@pytest.mark.parametrize("combination", ["sum", "max", "first", "last"])
+def test_an_order_that_was_returned_whole_counts_as_none(combination) -> None:
+    table = RewardTable({"dislike": -1.0, "conversion": 1.0}, combination=combination)
+    events = [event(9, "dislike", at=-1.0), ordered(1, "conversion", "o1", 8.0)]
+    for back in (None, 8.0):
+        assert table.outcomes([*events, ordered(2, "return", "o1", back)])["reward"] == -1.0
+    assert table.outcomes([ordered(1, "conversion", "o1", 8.0), ordered(2, "return", "o1", 3.0)])["reward"] == 5.0

@@ -21,7 +21,7 @@ placements: {home: {time_zone: Europe/Zurich, variants: {all: {share: 10000, pol
 policies: {chance: {type: uniform}}
 """
 )
-BUNDLE = Bundle.of(Rules.of(PRODUCT), Catalogue(tuple(Item(f"i{i}") for i in range(30))), {})
+BUNDLE = Bundle.of(Rules.of(PRODUCT), Catalogue(tuple(Item(f"i{i}") for i in range(30))), {}, {})
 QUERY = Query("home", "all", "chance", "", NOBODY, NOBODY, {}, 5, [], None, personalise=True)
 
 
@@ -39,7 +39,7 @@ NOON = datetime(2026, 7, 1, 10, tzinfo=UTC)
 
 
 def test_the_same_seed_and_time_make_the_same_slate(tmp_path):
-    first, second, other = (ranker(tmp_path, NOON, seed).slate(BUNDLE, QUERY)[0] for seed in (1, 1, 2))
+    first, second, other = (ranker(tmp_path, NOON, seed).answer(BUNDLE, QUERY).slate for seed in (1, 1, 2))
     assert [d.delivery_id for d in first.deliveries] == [d.delivery_id for d in second.deliveries]
     assert [d.item_id for d in first.deliveries] == [d.item_id for d in second.deliveries]
     assert [d.item_id for d in first.deliveries] != [d.item_id for d in other.deliveries]
@@ -56,18 +56,19 @@ def test_the_same_seed_and_time_make_the_same_slate(tmp_path):
     ],
 )
 def test_hour_and_weekday_are_those_of_the_placement(tmp_path, at, hour, weekday):
-    slate, _ = ranker(tmp_path, at).slate(BUNDLE, QUERY)
+    slate = ranker(tmp_path, at).answer(BUNDLE, QUERY).slate
     assert slate.context == {"hour": hour, "weekday": weekday}
 
 
 def test_a_slate_is_as_long_as_there_are_eligible_items(tmp_path):
     few = replace(QUERY, candidates=["i1", "i2"], exclude=["i2"])
-    slate, ignored = ranker(tmp_path, NOON).slate(BUNDLE, few)
+    answer = ranker(tmp_path, NOON).answer(BUNDLE, few)
+    slate, ignored = answer.slate, answer.ignored
     assert [(d.position, d.item_id, d.propensity) for d in slate.deliveries] == [(1, "i1", 1.0)]
     assert ignored == []
 
 
 def test_nobody_has_no_stored_context(tmp_path):
     SqliteContextStore(tmp_path / "contexts.db").put([(NOBODY, {"age": 1.0})])
-    slate, _ = ranker(tmp_path, NOON).slate(BUNDLE, QUERY)
+    slate = ranker(tmp_path, NOON).answer(BUNDLE, QUERY).slate
     assert "age" not in slate.context
