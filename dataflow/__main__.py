@@ -22,7 +22,7 @@ from omakase.adapters import (
     open_warehouse,
 )
 from omakase.config import load_product
-from omakase.configured import learners_of
+from omakase.configured import intervals_of, learners_of
 from omakase.serving import process
 from omakase.serving.gauges import TrainerGauges, serve_gauges
 from omakase.settings import TrainerSettings
@@ -48,6 +48,7 @@ def build(settings: TrainerSettings) -> Trainer:
             interval_s,
             time.monotonic,
             product.learning.max_click_rate_ratio,
+            intervals_of(product),
         ),
         pipeline=Pipeline.of(product),
         clock=clock,

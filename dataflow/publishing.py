@@ -11,7 +11,7 @@ from operator import add, attrgetter
 
 from omakase.core.calibration import UNCALIBRATED, Calibration, is_mature
 from omakase.core.errors import Conflict, Corrupt, OmakaseError
-from omakase.core.learners import Learner, LinearLearner
+from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.posterior import Statistics
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
@@ -25,7 +25,7 @@ _MANY = 32
 # A published snapshot is served everywhere within this time.
 _SWAP_S = 60.0
 # What waits for a model that is no longer configured is added to it all the same.
-_UNCONFIGURED = LinearLearner(0, 0)
+_UNCONFIGURED = UnconfiguredLearner()
 
 
 class Publisher:
@@ -33,7 +33,8 @@ class Publisher:
 
     A snapshot says how far it has got with this shard's sequence: a batch that does not continue it is either in it
     already, or must wait. So it does no harm to die between publishing and noting it, nor to run twice at once.
-    `monotonic` paces publishing: at most one snapshot of a model in `interval_s`, whatever the logical clock does.
+    `monotonic` paces publishing, whatever the logical clock does: at most one snapshot of a model in `interval_s`, or
+    in what `intervals` has for it.
     With a `max_click_rate_ratio`, a model whose batches were clicked surprisingly often or seldom is held: frozen, its
     batches waiting, until a person resumes it.
     """
@@ -48,6 +49,7 @@ class Publisher:
         interval_s: float,
         monotonic: Callable[[], float],
         max_click_rate_ratio: float | None = None,
+        intervals: Mapping[str, float] | None = None,
     ) -> None:
         self._store = store
         self._batches = batches
@@ -55,6 +57,7 @@ class Publisher:
         self._learners = learners
         self._shard = shard
         self._interval_s = interval_s
+        self._intervals = intervals or {}
         self._monotonic = monotonic
         self._max_click_rate_ratio = max_click_rate_ratio
         self._published: dict[ModelKey, float] = {}
@@ -62,7 +65,8 @@ class Publisher:
     def publish(self, *, at_once: bool = False) -> None:
         """Publish what is pending and due. A model that refuses keeps its batches; the others go on."""
         for key, batches in groupby(self._batches.pending(), key=attrgetter("key")):
-            if not at_once and self._monotonic() < self._published.get(key, -self._interval_s) + self._interval_s:
+            interval_s = self._intervals.get(key, self._interval_s)
+            if not at_once and self._monotonic() < self._published.get(key, -interval_s) + interval_s:
                 continue
             try:
                 self._publish_model(key, list(batches))

@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -102,7 +102,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How models are published: into which store, on which prior, at most once in `interval_s`.
+    """How models are published: into which store, on which prior, at most once in `interval_s`, or in what `intervals`
+    has for a model.
 
     `open_store` and `clock` are pickled by reference and called on the worker.
     """
@@ -113,6 +114,7 @@ class Release:
     interval_s: float
     clock: Callable[[], float] = time.time
     max_click_rate_ratio: float | None = None
+    intervals: Mapping[str, float] = field(default_factory=dict)
 
     def now(self) -> float:
         """See Clock."""
@@ -154,7 +156,7 @@ class LearnBatches(beam.DoFn):  # type: ignore[misc]
         # A new name with a new state: its numbers start again, and no snapshot may take them for old ones.
         before = counted.read() or Counted(f"{self._release.shard}-{uuid.uuid4().hex[:8]}")
         if not before.is_paced:
-            pace.set(self._release.now() + self._release.interval_s)
+            pace.set(self._release.now() + self._release.intervals.get(key, self._release.interval_s))
         counted.write(Counted(before.shard, before.last + 1, is_paced=True))
         clicks = [example.clicked_at for example in examples if example.clicked_at is not None]
         calibration = Calibration.of(examples)

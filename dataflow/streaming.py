@@ -29,16 +29,16 @@ from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes
 from dataflow.sequences import PUBLICATIONS, LearnBatches, Release, Summed
 from omakase.config.schema import Product
-from omakase.configured import learners_of, widths_of
+from omakase.configured import intervals_of, learners_of, widths_of
 from omakase.core.accounting import UNDECODABLE
 from omakase.core.errors import Corrupt
-from omakase.core.learners import Learner
+from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.sessions import Example
-from omakase.core.training import summarise
 from omakase.ports.model_store import ModelStore
-from omakase.wire import request_id_of
+from omakase.wire import is_propensities, request_id_of
 
 AFTER_WINDOW = "after window"
+_UNCONFIGURED = UnconfiguredLearner()
 
 # (request id, (how far the watermark had come for sure, messages)).
 Pane: TypeAlias = tuple[bytes, tuple[float, list[bytes]]]
@@ -94,7 +94,15 @@ class Streaming:
             Panes(learning.rules(), product.reward_tables(), widths_of(product)),
             learners,
             Batching(learning.batch_size, max(interval_s, 1.0), spread),
-            Release(open_store, learners, shard, interval_s, clock, learning.max_click_rate_ratio),
+            Release(
+                open_store,
+                learners,
+                shard,
+                interval_s,
+                clock,
+                learning.max_click_rate_ratio,
+                intervals_of(product),
+            ),
         )
 
     def build(self, messages: beam.PCollection) -> Outputs:
@@ -140,7 +148,7 @@ class Streaming:
 
 
 class KeyBySlate(beam.DoFn):  # type: ignore[misc]
-    """Message to (request id, message); what has none is a dead letter.
+    """Message to (request id, message); what has none is a dead letter, and nothing is learnt from propensities.
 
     What was received after the slate's reward window is set apart: in a session with what was received before its end,
     it would hold that back until the slate is over.
@@ -150,6 +158,8 @@ class KeyBySlate(beam.DoFn):  # type: ignore[misc]
         self._panes = panes
 
     def process(self, body: bytes, received_at: Timestamp = beam.DoFn.TimestampParam) -> Iterator[object]:
+        if is_propensities(body):
+            return
         try:
             request_id = request_id_of(body)
         except Corrupt as error:
@@ -197,6 +207,5 @@ class SumBatch(beam.DoFn):  # type: ignore[misc]
 
     def process(self, batch: tuple[tuple[str, int], Sequence[Example]]) -> Iterator[tuple[str, Summed]]:
         (model, _), examples = batch
-        learner = self._learners.get(model)
-        sums = summarise(list(examples)) if learner is None else learner.summarise(list(examples))
+        sums = self._learners.get(model, _UNCONFIGURED).summarise(list(examples))
         yield model, Summed(sums, tuple(examples))

@@ -25,7 +25,7 @@ from omakase.ports.event_bus import EventLog, Logged, Message
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import Progress, Tick, TrainingState
 from omakase.ports.warehouse import Warehouse
-from omakase.wire import request_id_of
+from omakase.wire import is_propensities, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Trainer:
         work, dead = _sort(messages)
         states = self.state.load((RequestId(request_id) for request_id, _ in work), due_by=now)
         work += [(request_id, STATE + body) for request_id, body in states.items()]
-        if not work and not dead:
+        if not work and not messages:
             return
         outcome = self.pipeline.run(work, now, before.closed_before)
         cursor = messages[-1].offset if messages else before.cursor
@@ -129,11 +129,13 @@ class Trainer:
 
 
 def _sort(messages: Iterable[Logged]) -> tuple[list[tuple[bytes, bytes]], list[DeadLetter]]:
-    """Messages by request id; and those that have none."""
+    """Messages by request id, and those that have none. Nothing is learnt from propensities."""
     work: list[tuple[bytes, bytes]] = []
     dead: list[DeadLetter] = []
     for logged in messages:
         body = logged.message.body
+        if is_propensities(body):
+            continue
         try:
             work.append((request_id_of(body), MESSAGE + body))
         except Corrupt as error:

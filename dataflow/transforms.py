@@ -18,11 +18,10 @@ from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.folding import fold_slate
 from omakase.core.ids import RequestId
-from omakase.core.learners import Learner
+from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
-from omakase.core.training import summarise
 from omakase.ports.training_state import StoredState
 from omakase.states import decode_state, encode_state
 from omakase.wire import decode_for_training
@@ -32,6 +31,7 @@ Unusable: TypeAlias = tuple[bytes, str, str]
 
 # An entry is one byte of kind and what it stands for, so that Beam ships plain bytes.
 STATE, MESSAGE = b"S", b"M"
+_UNCONFIGURED = UnconfiguredLearner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class SumExamples(beam.PTransform):  # type: ignore[misc]
 
 
 class SumBatch(beam.DoFn):  # type: ignore[misc]
-    """Sums each model's examples in mini-batches of at most `batch_size`, so that no single example is shipped."""
+    """Mini-batches of at most `batch_size` of each model's examples: where sums are enough, no example is shipped."""
 
     def __init__(self, batch_size: int, learners: Mapping[str, Learner]) -> None:
         self._batch_size = batch_size
@@ -117,8 +117,7 @@ class SumBatch(beam.DoFn):  # type: ignore[misc]
             yield GlobalWindows.windowed_value((model, sums), timestamp=GlobalWindow().max_timestamp())
 
     def _sum(self, model: str, batch: list[Example]) -> Statistics:
-        learner = self._learners.get(model)
-        return summarise(batch) if learner is None else learner.summarise(batch)
+        return self._learners.get(model, _UNCONFIGURED).summarise(batch)
 
 
 @dataclass(slots=True)

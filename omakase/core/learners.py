@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from omakase.core.beliefs import Belief, LinearBelief
+from omakase.core.logistic import LogisticLearner
 from omakase.core.posterior import Statistics
 from omakase.core.refolding import ExampleColumns, refold
+from omakase.core.rows import Rows
 from omakase.core.sessions import Example
 from omakase.core.training import summarise
 
@@ -64,9 +66,42 @@ class LinearLearner:
 
     def absorb(self, state: Statistics, batch: Statistics) -> Statistics:
         """See Learner. Guarantees: the order of batches is nothing to it."""
-        return state + batch
+        return state + replace(batch, rows=None)
 
     def believe(self, state: Statistics) -> LinearBelief:
         """See Learner."""
         state.check()
         return LinearBelief.of(state, self.prior_precision, self.noise)
+
+
+@dataclass(frozen=True, slots=True)
+class UnconfiguredLearner:
+    """Of a model that is no longer configured: what is still on its way to it is learnt as its state has it.
+
+    Its batches are sums as well as rows, for of what kind the model is, only its state says.
+    """
+
+    half_life_s: float = math.inf
+
+    def empty(self) -> Statistics:
+        """See Learner."""
+        return Statistics.empty(0)
+
+    def summarise(self, examples: Sequence[Example]) -> Statistics:
+        """See Learner."""
+        return replace(summarise(examples), rows=Rows.of(examples))
+
+    def refold(self, examples: ExampleColumns) -> Statistics:
+        """See Learner."""
+        return replace(refold(examples), rows=examples.rows())
+
+    def absorb(self, state: Statistics, batch: Statistics) -> Statistics:
+        """See Learner."""
+        return self._like(batch if batch.is_logit else state).absorb(state, batch)
+
+    def believe(self, state: Statistics) -> Belief:
+        """See Learner."""
+        return self._like(state).believe(state)
+
+    def _like(self, state: Statistics) -> Learner:
+        return LogisticLearner(0, 0, half_life_s=state.half_life_s) if state.is_logit else LinearLearner(0, 0)

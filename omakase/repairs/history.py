@@ -22,7 +22,10 @@ from omakase.ports.warehouse import Cell, Row, Warehouse
 from omakase.repairs.reencoding import Encoder
 
 CHUNK = 25_000
-_CELLS = "e.context_factor, e.item_factor, e.served_at, e.weight, e.click, e.reward, e.click_before, e.reward_before"
+_CELLS = (
+    "e.context_factor, e.item_factor, e.item_id, e.served_at, e.weight, e.click, e.reward, e.click_before, "
+    "e.reward_before"
+)
 _HOURS = "SELECT hour, count(*) AS n FROM examples AS e WHERE {which} GROUP BY hour ORDER BY hour"
 _PLAIN = "SELECT {cells} FROM examples AS e WHERE e.hour = ? AND hash(e.request_id) % ? = ? AND {which}"
 # The condition stands on lines of its own, so that a comment at its end ends with it.
@@ -77,7 +80,8 @@ class Refolded:
         self.rows += len(examples)
         if len(examples):
             sums = learner.refold(examples)
-            self.sums = sums if self.sums is None else self.sums + sums
+            before = Statistics.empty(sums.dimensions) if self.sums is None else self.sums
+            self.sums = learner.absorb(before, sums)
 
 
 class History:
@@ -174,6 +178,7 @@ class History:
             _numbers(rows, "served_at"),
             {name: _numbers(rows, name) for name in OUTCOMES},
             {name: _numbers(rows, f"{name}_before") for name in OUTCOMES},
+            [str(row["item_id"]) for row in rows],
         )
 
     def _encoded(
@@ -186,6 +191,7 @@ class History:
                 continue
             try:
                 context, item = encoder.context(str(row["context"])), encoder.item(str(row["metadata"]))
+                item = item * _examination(row)
             except InvalidFeature as error:
                 left_out[f"a logged fact does not fit: {error}"] += 1
                 continue
@@ -199,6 +205,12 @@ def _is_context_gone(row: Row) -> bool:
     """Forgotten, or never recorded under a person, though the model saw one."""
     factor = row["context_factor"]
     return row["context"] is None or (row["context"] == "{}" and isinstance(factor, bytes) and any(factor))
+
+
+def _examination(row: Row) -> np.float32:
+    """How likely the item was looked at where it stood: what its constant feature, 1, was recorded as."""
+    factor = row["item_factor"]
+    return np.frombuffer(factor, dtype="<f4", count=1)[0] if isinstance(factor, bytes) and factor else np.float32(1.0)
 
 
 def _factors(rows: Sequence[Row], name: str) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from omakase import models
 from omakase.configured import ConfiguredModel
 from omakase.core.errors import InvalidInput
+from omakase.core.item_learner import PerItemLearner
 from omakase.core.learners import Learner, LinearLearner
 from omakase.models import REBUILD, Damaged, Published
 from omakase.ports.model_store import ModelKey, ModelStore
@@ -52,8 +53,8 @@ class Rebuilder:
         """Put the sums of all chosen examples in the place of a model, whether that can be read or not.
 
         The trainer waits only for the last of it. A frozen model stays frozen. Without a configured `model` it is
-        a linear one with the half-life of its snapshot.
-        Raises: InvalidInput if there are no such examples, or the half-life is known from nowhere; Conflict if others
+        a linear or per-item one with the half-life of its snapshot.
+        Raises: InvalidInput if there are no such examples, or how it learns is known from nowhere; Conflict if others
         wrote all the time; Corrupt if the sums could not be served.
         """
         history = History(self.warehouse, key, choice)
@@ -134,7 +135,12 @@ class Rebuilder:
         kept = models.kept(self.store, key)
         if kept is None:
             raise InvalidInput(f"no snapshot of {key} can be read, so its half-life is not known: give --config")
-        return LinearLearner(0, 0, half_life_s=kept.snapshot.statistics.half_life_s)
+        if kept.snapshot.statistics.is_logit:
+            raise InvalidInput(f"{key} is a logistic model, whose prior is not in its snapshot: give --config")
+        sums = kept.snapshot.statistics
+        if sums.items.item_ids:
+            return PerItemLearner(sums.items.width - 1, 0, half_life_s=sums.half_life_s)
+        return LinearLearner(0, 0, half_life_s=sums.half_life_s)
 
 
 def _missing(extents: list[Extent], through: Mapping[str, int]) -> list[str]:

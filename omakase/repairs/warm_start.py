@@ -18,13 +18,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from omakase import models
-from omakase.config.schema import Placement, Product
+from omakase.config.placements import Placement
+from omakase.config.schema import Product
 from omakase.configured import ConfiguredModel
 from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidInput
-from omakase.core.events import CLICK, IMPRESSION
+from omakase.core.events import CLICK, IMPRESSION, ONCE_ONLY
 from omakase.core.features import DERIVED, Factor
 from omakase.core.refolding import ExampleColumns
+from omakase.core.rewards import RewardTable
+from omakase.core.sessions import Seen
 from omakase.core.training import OUTCOMES
 from omakase.core.values import Facts, facts_of
 from omakase.models import WARM_START, Published
@@ -48,6 +51,7 @@ class Shown:
     reward: float
     weight: float
     at: float
+    item_id: str = ""
 
 
 class LogReader:
@@ -108,7 +112,8 @@ class LogReader:
         weight = 1.0 if entry.get("weight") is None else _number(entry, "weight", 0.0)
         spec = self._model.spec
         item = spec.encode_item(self._metadata(entry))
-        return Shown(spec.encode_context(self._context(entry, at)), item, click, reward, weight, at)
+        context = spec.encode_context(self._context(entry, at))
+        return Shown(context, item, click, reward, weight, at, self._item_id(entry))
 
     def _context(self, entry: Mapping[str, object], at: float) -> Facts:
         given = _facts(entry, "context")
@@ -120,6 +125,12 @@ class LogReader:
             )
         local = datetime.fromtimestamp(at, self._zone)
         return {"hour": float(local.hour), "weekday": float(local.weekday()), **given}
+
+    def _item_id(self, entry: Mapping[str, object]) -> str:
+        item_id = entry.get("item_id", "")
+        if not isinstance(item_id, str) or (not item_id and self._model.spec.kind == "per_item"):
+            raise InvalidInput("needs the `item_id`, a text: this model learns by item")
+        return item_id
 
     def _metadata(self, entry: Mapping[str, object]) -> Facts:
         if "metadata" in entry:
@@ -134,7 +145,8 @@ class LogReader:
     def _reward(self, click: float) -> float:
         if self._rewards is None:
             raise InvalidInput("the placements of this model reward differently: say the `reward`")
-        return self._rewards.get(IMPRESSION, 0.0) + click * self._rewards.get(CLICK, 0.0)
+        seen, clicked = Seen(b"", IMPRESSION, 0.0), Seen(b"", CLICK, 1.0)
+        return self._rewards.outcomes([seen, clicked] if click else [seen])["reward"]
 
 
 def warm_start(store: ModelStore, model: ConfiguredModel, name: str, shown: Iterable[Shown], now: float) -> Published:
@@ -177,6 +189,7 @@ def _columns(shown: list[Shown]) -> ExampleColumns:
         np.array([row.at for row in shown]),
         {name: np.array([getattr(row, name) for row in shown]) for name in OUTCOMES},
         dict.fromkeys(OUTCOMES, nothing),
+        [row.item_id for row in shown],
     )
 
 
@@ -185,9 +198,16 @@ def _agreed_zone(using: list[Placement]) -> tzinfo | None:
     return ZoneInfo(zones.pop()) if len(zones) == 1 else None
 
 
-def _agreed_rewards(using: list[Placement]) -> Mapping[str, float] | None:
-    tables = [{kind: placement.rewards.get(kind, 0.0) for kind in (IMPRESSION, CLICK)} for placement in using]
-    return (tables or [{CLICK: 1.0}])[0] if all(table == tables[0] for table in tables) else None
+def _agreed_rewards(using: list[Placement]) -> RewardTable | None:
+    """What the placements say of impressions and clicks."""
+    tables = [
+        RewardTable(
+            {kind: weight for kind, weight in placement.rewards.items() if kind in ONCE_ONLY},
+            combination=placement.combine_rewards,
+        )
+        for placement in using
+    ] or [RewardTable()]
+    return tables[0] if all(table == tables[0] for table in tables) else None
 
 
 def _parsed(line: bytes) -> Mapping[str, object]:

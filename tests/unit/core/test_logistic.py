@@ -224,7 +224,7 @@ def test_what_is_taken_back_leaves_a_precision_that_real_examples_may_have():
     blank = np.zeros((1000, M), dtype=np.float32)
     other, plain = (np.tile(np.array(item, dtype=np.float32), (1000, 1)) for item in ([1, 1, 0, 0], [1, 0, 0, 0]))
     ignored = columns(blank[:3], other[:3], np.zeros(3))
-    known = learnt(columns(blank, plain, np.zeros(1000)), ignored, columns(blank, plain, np.ones(1000)))
+    known = learnt(columns(blank, plain, np.zeros(1000)), ignored, columns(blank, plain, np.tile([0.0, 1.0], 500)))
     state = LEARNER.absorb(known, LEARNER.refold(taken_back(ignored)))
     LEARNER.believe(state)
     assert np.linalg.eigvalsh(state.precision).min() > -1e-9
