@@ -53,6 +53,11 @@ def learners_of(product: Product) -> dict[str, Learner]:
     return {key: model.learner for key, model in models_of(product).items()}
 
 
+def intervals_of(product: Product) -> dict[str, float]:
+    """At most how often each model is published, by key: seconds between its snapshots."""
+    return {key: product.publish_interval_s(model.name) for key, model in models_of(product).items()}
+
+
 def widths_of(product: Product) -> dict[str, Widths]:
     """How wide the features of each model are, by key."""
     return {key: model.widths for key, model in models_of(product).items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
 from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
-from omakase.popularity import is_popularity
+from omakase.counts import is_model
 from omakase.ports.model_store import ABSENT, Generation, ModelKey, ModelStore
 from omakase.ports.pending_batches import PendingBatches
 from omakase.ports.training_state import TrainingState
@@ -38,8 +38,8 @@ class Damaged:
 
 
 def keys(store: ModelStore) -> list[ModelKey]:
-    """The models in the store; popularity lists, which live there too, are not among them."""
-    return [key for key in store.keys() if not is_popularity(key)]  # noqa: SIM118  a store is no dict
+    """The models in the store; counts, which live there too, are not among them."""
+    return [key for key in store.keys() if is_model(key)]  # noqa: SIM118  a store is no dict
 
 
 def survey(store: ModelStore) -> list[Published | Damaged]:

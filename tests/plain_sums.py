@@ -18,6 +18,7 @@ class Sums:
     energies: dict[str, float] = field(default_factory=lambda: {"click": 0.0, "reward": 0.0})
     weight: float = 0.0
     examples: int = 0
+    items: dict[str, Sums] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, d: int) -> Sums:
@@ -30,6 +31,10 @@ class Sums:
             self.energies[name] += weight * y * y
         self.weight += weight
         self.examples += 1
+
+    def of_item(self, item_id: str, q: int) -> Sums:
+        """What is kept of one item besides."""
+        return self.items.setdefault(item_id, Sums.empty(q))
 
     def merge(self, other: Sums) -> None:
         self.precision += other.precision

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 _ROOT = Path(__file__).parents[2]
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -34,20 +35,20 @@ def python() -> Path:
     return interpreter
 
 
-def start(module: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start `python -m module` among the competitors, with this repository to import from, to be driven over
-    standard input and output. What it writes to standard error is this process's.
+def start(module: str, interpreter: Path | None = None) -> subprocess.Popen[str]:
+    """Start `python -m module` among the competitors, or under `interpreter`, with this repository to import from, to
+    be driven over standard input and output. What it writes to standard error is this process's.
 
-    Such a module, and all that it imports, must do without the product's dependencies except numpy and scipy.
-    Raises: NotInstalled.
+    Among the competitors a module, and all that it imports, must do without the product's dependencies except numpy
+    and scipy. Raises: NotInstalled.
     """
     environ = {**os.environ, "PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [str(python()), "-m", module, *arguments]
+    command = [str(interpreter or python()), "-m", module]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=_ROOT, env=environ, stdin=pipe, stdout=pipe, text=True)
 
 
-def ask(module: str, question: object, timeout_s: float) -> object:
+def ask(module: str, question: object, timeout_s: float) -> Any:
     """Hand one JSON question to a module on its standard input; its standard output is the JSON answer.
 
     Raises: NotInstalled; RuntimeError if the process fails; subprocess.TimeoutExpired, and then it is gone.

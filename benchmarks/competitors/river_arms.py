@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from river.bandit import LinUCBDisjoint
 
-from benchmarks.quality.trials import Experience
+from benchmarks.quality.trials import Experience, Game
 from benchmarks.quality.worlds import Matrix, Vector
 
 
 class Rivers:
     """Settings: alpha and beta, the precisions of the prior and of the noise."""
 
-    def __init__(self, settings: Mapping[str, Any], items: Matrix, seed: int) -> None:
-        self._policy = LinUCBDisjoint(settings["alpha"], settings["beta"], seed=seed)
+    def __init__(self, settings: Mapping[str, Any], game: Game) -> None:
+        self._policy = LinUCBDisjoint(settings["alpha"], settings["beta"], seed=game.seed)
 
     def choose(self, people: Matrix, available: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Vector]:
         """See Player."""

@@ -65,6 +65,27 @@ def vowpal(n: int, d: int) -> Callable[[], object]:
     return call
 
 
+def vowpal_by_item(n: int, d: int) -> Callable[[], object]:
+    """SquareCB with each item's own weights: d numbers of the person crossed with the item's id, parsed beforehand."""
+    from vowpalwabbit import LabelType, Workspace
+
+    rng, people = _world(_TAUGHT, d)
+    vw = Workspace("--cb_explore_adf --squarecb --quiet -q CA")
+    lines = [f"|A a{i}" for i in range(n)]
+    parsed = [vw.example(line, labelType=LabelType.CONTEXTUAL_BANDIT) for line in lines]
+    shared = ["shared |C " + " ".join(f"c{j}:{value:.6g}" for j, value in enumerate(row)) for row in people]
+    for person, i in zip(shared, rng.integers(n, size=_TAUGHT).tolist(), strict=True):
+        shown = f"0:{-float(rng.random() < 0.2)}:0.1 {lines[i]}"
+        texts = (person, shown)
+        vw.learn([*(vw.example(text, labelType=LabelType.CONTEXTUAL_BANDIT) for text in texts), *parsed[:10]])
+    request = vw.example(shared[0], labelType=LabelType.CONTEXTUAL_BANDIT)
+
+    def call() -> object:
+        return np.argpartition(-np.array(vw.predict([request, *parsed])), TOP)[:TOP]
+
+    return call
+
+
 def mabwiser(policy: str) -> Callable[[int, int], Callable[[], object]]:
     """One regression per item over d features of the context; the best ten by expectation."""
 
@@ -103,6 +124,7 @@ def river(n: int, d: int) -> Callable[[], object]:
 
 CONTESTANTS: dict[str, Callable[[int, int], Callable[[], object]]] = {
     "VW --squarecb, pre-parsed": vowpal,
+    "VW --squarecb by item, pre-parsed": vowpal_by_item,
     "MABWiser LinTS": mabwiser("LinTS"),
     "MABWiser LinUCB": mabwiser("LinUCB"),
     "MABWiser LinGreedy": mabwiser("LinGreedy"),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vowpalwabbit import LabelType, Workspace
 
-from benchmarks.quality.trials import Experience
+from benchmarks.quality.trials import Experience, Game
 from benchmarks.quality.worlds import Matrix, Vector
 
 # What stands beside the item's features. `ids`: its id, to learn what the features do not explain. `crossed ids`: also
@@ -25,14 +25,14 @@ _CROSSES = {"features": "-q CI", "ids": "-q CI", "crossed ids": "-q CI -q CA"}
 class Vowpal:
     """Settings: `arguments` as on its command line, the exploration among them, and `form`, one of FORMS."""
 
-    def __init__(self, settings: Mapping[str, Any], items: Matrix, seed: int) -> None:
+    def __init__(self, settings: Mapping[str, Any], game: Game) -> None:
         form = settings["form"]
-        arguments = f"--cb_explore_adf {settings['arguments']} {_CROSSES[form]} --random_seed {seed + 1}"
+        arguments = f"--cb_explore_adf {settings['arguments']} {_CROSSES[form]} --random_seed {game.seed + 1}"
         self._vw = Workspace(f"{arguments} --quiet")
         has_ids = form != "features"
-        self._lines = [_features("I", row) + f" |A a{i}:1" * has_ids for i, row in enumerate(items)]
+        self._lines = [_features("I", row) + f" |A a{i}:1" * has_ids for i, row in enumerate(game.items)]
         self._items = [self._parse(line) for line in self._lines]
-        self._rng = np.random.default_rng([seed, 3])
+        self._rng = np.random.default_rng([game.seed, 3])
 
     def choose(self, people: Matrix, available: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Vector]:
         """See Player. The shown item is drawn from the probabilities that Vowpal Wabbit gives."""

@@ -12,12 +12,16 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from omakase.core.choices import Choice
 from omakase.core.features import Factor, cross, fold_context
 from omakase.core.posterior import Posterior, Statistics, factor_of
 from omakase.core.top import Indices
 
 Factors: TypeAlias = NDArray[np.float32]
 Scores: TypeAlias = NDArray[np.float32]
+
+# So many draws pay for folding the context into the deviations.
+_MANY = 8
 
 
 class Scorer(Protocol):
@@ -27,10 +31,13 @@ class Scorer(Protocol):
     def examples(self) -> float:
         """How much was learnt: an effective number of examples."""
 
-    def draw(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Scores:
+    def draw(
+        self, context: Factor, scale: float, count: int, rng: np.random.Generator, choice: Choice | None = None
+    ) -> Scores:
         """`count` independent draws of what every item is worth, with `scale` times the posterior's deviation.
 
-        Shapes: (count, n). One draw is one joint sample: items that are alike score alike in it.
+        Shapes: (count, n). One draw is one joint sample: items that are alike score alike in it. With a `choice`, what
+        is not among the best that it asks for may have any score that is no higher than theirs.
         """
 
     def mean(self, context: Factor) -> Scores:
@@ -98,14 +105,34 @@ class LinearScorer:
         return self.belief.examples
 
     def weights(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Factors:
-        """The drawn θ with the context folded in: scores are factors @ weightsᵀ. Shapes: (count, p)."""
-        belief = self.belief
-        z = rng.standard_normal((count, belief.mean.size), dtype=np.float32)
-        theta = belief.mean + np.float32(scale) * (z @ belief.deviations.T)
-        return fold_context(theta, context, self.factors.shape[1])
+        """The drawn θ with the context folded in: scores are factors @ weightsᵀ. Shapes: (count, p).
 
-    def draw(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Scores:
-        """See Scorer. Cost: O(count·(d² + n·p))."""
+        Cost: O(count·d²); of many draws O(d² + d·p² + count·p²), for they are drawn where the context is folded in.
+        """
+        belief = self.belief
+        if count < _MANY:
+            z = rng.standard_normal((count, belief.mean.size), dtype=np.float32)
+            theta = belief.mean + np.float32(scale) * (z @ belief.deviations.T)
+            return fold_context(theta, context, self.factors.shape[1])
+        spread = self._folded_deviations(context)
+        z = rng.standard_normal((count, spread.shape[1]), dtype=np.float32)
+        drawn: Factors = fold_context(belief.mean, context, self.factors.shape[1]) + np.float32(scale) * (z @ spread.T)
+        return drawn
+
+    def _folded_deviations(self, context: Factor) -> Factors:
+        """What turns standard normal z into deviations of the weights. Shapes: (p, p); (p, d) where rounding has it."""
+        width, d = self.factors.shape[1], self.belief.mean.size
+        own, crossed = self.belief.deviations[:width], self.belief.deviations[width:]
+        folded = own + (context @ crossed.reshape(context.size, width * d)).reshape(width, d)
+        try:
+            return np.linalg.cholesky(np.inner(folded.astype(np.float64), folded)).astype(np.float32)
+        except np.linalg.LinAlgError:
+            return folded
+
+    def draw(
+        self, context: Factor, scale: float, count: int, rng: np.random.Generator, choice: Choice | None = None
+    ) -> Scores:
+        """See Scorer. Cost: that of the weights and O(count·n·p)."""
         return self.weights(context, scale, count, rng) @ self.factors.T
 
     def mean(self, context: Factor) -> Scores:

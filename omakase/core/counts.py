@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from omakase.core.beliefs import Scores
 from omakase.core.catalogue import Catalogue
+from omakase.core.choices import Choice
 from omakase.core.errors import InvalidInput
 from omakase.core.features import Factor
 from omakase.core.item_ids import UNKNOWN
@@ -103,7 +104,9 @@ class CountScorer:
         rates = (alpha / (alpha + beta)).astype(np.float32)
         return cls(alpha, beta, rates, impressions, examples, examples > 0 or bool(prior.informed))
 
-    def draw(self, context: Factor, scale: float, count: int, rng: np.random.Generator) -> Scores:
+    def draw(
+        self, context: Factor, scale: float, count: int, rng: np.random.Generator, choice: Choice | None = None
+    ) -> Scores:
         """See Scorer. A scale s draws from Beta(α/s², β/s²), whose mean is the same. Exact.
 
         Cost: O(count·n), 0.1 µs a draw of an item.

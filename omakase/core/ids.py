@@ -68,6 +68,7 @@ class Keyring:
     signing_key: int
     pseudonym_key: bytes = field(repr=False)
     _macs: dict[int, hmac.HMAC] = field(init=False, repr=False, compare=False)
+    _seed_key: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.signing_key not in self.keys:
@@ -79,6 +80,8 @@ class Keyring:
         # Prepared once and copied for each id: `hmac.digest` costs twice as much and lets go of the interpreter's lock.
         macs = {key_id: hmac.new(key, digestmod="sha256") for key_id, key in self.keys.items()}
         object.__setattr__(self, "_macs", macs)
+        # What is hidden of people begins with `user:` or `anonymous:`, so that this is nobody's pseudonym.
+        object.__setattr__(self, "_seed_key", hmac.digest(self.pseudonym_key, b"seeds", "sha256"))
 
     def delivery_id(self, request_id: RequestId, position: int) -> str:
         """Stamp one position of a slate. Cost: one HMAC, about 2 µs."""
@@ -108,6 +111,15 @@ class Keyring:
         """The name a person has behind the gateway. Guarantees: stable, and of no use without the key."""
         digest = hmac.digest(self.pseudonym_key, f"{kind}:{person_id}".encode(), "sha256")
         return Pseudonym(text_of(digest[:16]))
+
+    def seed(self, *parts: str) -> int:
+        """A number that belongs to these texts, such as a person and a placement, to draw the same for them again.
+
+        Guarantees: stable as long as pseudonyms are, and not to be told without the key; no pseudonym can be made of
+        it, for it has a key of its own, derived from theirs. Cost: one HMAC, about 3 µs. Units: 128 bits.
+        """
+        lengths = ",".join(str(len(part)) for part in parts)
+        return int.from_bytes(hmac.digest(self._seed_key, f"{lengths}:{''.join(parts)}".encode(), "sha256")[:16], "big")
 
     def _mac(self, signed: bytes) -> bytes:
         mac = self._macs[signed[17]].copy()

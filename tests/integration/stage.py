@@ -32,13 +32,14 @@ from omakase.core.catalogue import Item
 from omakase.core.features import cross
 from omakase.core.ids import Keyring
 from omakase.core.posterior import Statistics
+from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.ports.model_store import Generation
 from omakase.serving.http import listen
 from omakase.serving.shipper import Shipper
 from omakase.snapshots import Snapshot, encode_snapshot, model_key
 from omakase.v1 import tracking_pb2, tracking_pb2_grpc
-from omakase.wire import decode_slate
+from omakase.wire import decode_propensities, decode_slate, is_propensities
 from recommender.server import Parts as RecommenderParts
 from recommender.server import RecommenderServer
 
@@ -149,7 +150,7 @@ class Tracking(tracking_pb2_grpc.TrackingServicer):
         return tracking_pb2.RecordSlatesResponse()
 
     def slates(self) -> list[Slate]:
-        return [decode_slate(body) for body in self._bodies]
+        return [decode_slate(body) for body in self._bodies if not is_propensities(body)]
 
 
 @dataclass
@@ -220,7 +221,10 @@ class Recorded:
         self.shipper = Shipper(shipped, tracking or "127.0.0.1:1", directory / "refused")
 
     def slates(self) -> list[Slate]:
-        return [decode_slate(record) for record in self._reader.read(100_000)]
+        return [decode_slate(record) for record in self._reader.read(100_000) if not is_propensities(record)]
+
+    def propensities(self) -> list[SlatePropensities]:
+        return [decode_propensities(record) for record in self._reader.read(100_000) if is_propensities(record)]
 
 
 class RunningRecommender:

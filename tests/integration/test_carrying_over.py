@@ -48,6 +48,7 @@ class Shop:
         self.state = SqliteTrainingState(directory / "training.db")
         self.warehouse = FileWarehouse(directory / "warehouse")
         self.rebuilder = Rebuilder(self.store, self.state, self.warehouse, "embedded")
+        self.examination = 1.0
         self._rng = np.random.default_rng(5)
 
     def learn(self, n: int, *, plain: bool = False, **changes: object) -> list[tuple[Facts, Facts, float]]:
@@ -77,7 +78,7 @@ class Shop:
     ) -> tuple[Example, Slate]:
         at = START + i
         request_id = new_request_id(at, self._rng.bytes)
-        ranked = [Ranked("i", 0.5, OLD.spec.encode_item(item), item)]
+        ranked = [Ranked("i", 0.5, OLD.spec.encode_item(item) * np.float32(self.examination), item)]
         slate = Slate(
             request_id=request_id,
             served_at=at,
@@ -140,6 +141,15 @@ def test_where_only_old_features_matter_the_new_model_predicts_what_the_old_one_
     old, new = expected(OLD, learnt), shop.found()
     for context, item, _ in learnt[:20]:
         assert predict(NEW, new, context, item) == pytest.approx(predict(OLD, old, context, item))
+
+
+def test_what_was_hardly_looked_at_goes_on_counting_for_less(shop):
+    shop.examination = 0.5
+    learnt = shop.learn(60)
+    shop.rebuilder.carry_over(OLD.key, NEW, ALL, now=9.0)
+    found, as_if_seen = shop.found(), expected(NEW, learnt)
+    assert_allclose(found.precision, 0.25 * as_if_seen.precision)
+    assert_allclose(found.outcomes["click"].moment, 0.5 * as_if_seen.outcomes["click"].moment)
 
 
 def test_a_new_feature_whose_facts_were_logged_has_learnt_its_weight(shop):

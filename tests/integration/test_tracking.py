@@ -310,7 +310,7 @@ def test_stores_what_it_accepted_before_it_stops(tmp_path):
         for n in range(20):
             assert tracking.post({**like, "event_id": f"e{n}"})[1]["accepted"] == 1
         tracking.stop()
-    assert SqliteEventLog(tmp_path / "bus.db").totals() == {"deliveries": 3, "events": 20}
+    assert SqliteEventLog(tmp_path / "bus.db").totals() == {"deliveries": 3, "events": 20, "propensities": 0}
 
 
 def test_its_openapi_document_stands_by_itself(tracking):

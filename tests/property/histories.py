@@ -11,6 +11,7 @@ Within these bounds no order of reading may change what is learnt:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 
 from omakase.core.events import Event, Joined
 from omakase.core.ids import NOBODY, RequestId
-from omakase.core.learners import LinearLearner
+from omakase.core.item_learner import PerItemLearner
+from omakase.core.learners import Learner, LinearLearner
 from omakase.core.sessions import SessionRules
 from omakase.core.slates import Delivery, Slate
 
@@ -50,10 +52,16 @@ class History:
     rules: SessionRules
     half_lives: dict[str, float]
     readings: tuple[Reading, ...]
+    by_item: frozenset[str] = frozenset()
 
     @property
-    def learners(self) -> dict[str, LinearLearner]:
-        return {model: LinearLearner(0, 0, half_life_s=half_life_s) for model, half_life_s in self.half_lives.items()}
+    def learners(self) -> dict[str, Learner]:
+        """`by_item` are the models that learn by item."""
+        learners: dict[str, Learner] = {}
+        for model in (CONVERTING, PLAIN):
+            kind = PerItemLearner if model in self.by_item else LinearLearner
+            learners[model] = kind(_CONTEXT.size, 2, half_life_s=self.half_lives.get(model, math.inf))
+        return learners
 
     @property
     def events(self) -> list[Event]:
@@ -81,7 +89,8 @@ def histories(draw: st.DrawFn, max_slates: int = 6) -> History:
     readings = [
         reading for number in range(draw(st.integers(1, max_slates))) for reading in draw(_of_slate(number, rules))
     ]
-    return History(rules, half_lives, tuple(sorted(readings, key=lambda reading: reading.read_at)))
+    by_item = frozenset(model for model in (CONVERTING, PLAIN) if draw(st.booleans()))
+    return History(rules, half_lives, tuple(sorted(readings, key=lambda reading: reading.read_at)), by_item)
 
 
 @st.composite

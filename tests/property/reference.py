@@ -16,12 +16,15 @@ from tests.plain_sums import Sums, features
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`weights` are the rewards by type. `converting` are the models that learn from conversions. Units: seconds."""
+    """`weights` are the rewards by type, `combination` what they come to, by receipt. `converting` are the models that
+    learn from conversions. Units: seconds.
+    """
 
     window_s: float
     weights: Mapping[str, float]
     converting: frozenset[str]
     half_lives: Mapping[str, float] = field(default_factory=dict)
+    combination: str = "sum"
 
     def sums(self, read: Iterable[Event], as_of: float) -> dict[str, Sums]:
         """By model, what is learnt of the events that were read in time, in the order they were read."""
@@ -39,7 +42,10 @@ class Reference:
                 "click": 1.0 if any(event.type == "click" for event in events) else 0.0,
                 "reward": self._reward(events, delivery.model in self.converting),
             }
-            models.setdefault(delivery.model, Sums.empty(x.size)).add(x, outcomes, weight)
+            sums = models.setdefault(delivery.model, Sums.empty(x.size))
+            sums.add(x, outcomes, weight)
+            z = features(delivery.context_factor, delivery.item_factor[:1])
+            sums.of_item(delivery.item_id, z.size).add(z, outcomes, weight)
         return models
 
     def counted(self, read: Iterable[Event]) -> dict[tuple[bytes, int], list[Event]]:
@@ -62,7 +68,7 @@ class Reference:
         return {key: events for key, events in deliveries.items() if key not in unwanted}
 
     def _reward(self, events: Iterable[Event], converts: bool) -> float:
-        total = 0.0
+        rewards = []
         once = set()
         returned: dict[str, float | None] = {}  # of several returns of one sale, the one that takes back most
         for event in events:
@@ -70,22 +76,28 @@ class Reference:
                 known = returned.get(event.event_id, -math.inf)
                 whole = event.value is None or known is None
                 returned[event.event_id] = None if whole else max(known, event.value)
-        for event in events:
-            weight = self.weights.get(event.type, 0.0)
+        for event in sorted(events, key=lambda event: (event.received_at, event.receipt_id)):
+            if event.type not in self.weights or event.type == "return":
+                continue
+            weight = self.weights[event.type]
             if event.type in ("impression", "click"):
                 if event.type not in once:
                     once.add(event.type)
-                    total += weight
+                    rewards.append(weight)
             elif event.type == "conversion":
                 value = 1.0 if event.value is None else event.value
                 if event.event_id in returned:
                     back = returned[event.event_id]
-                    value = 0.0 if back is None else value - back
+                    if back is None or back == value:
+                        continue
+                    value -= back
                 if converts:
-                    total += weight * value
-            elif event.type != "return":
-                total += weight * (1.0 if event.value is None else event.value)
-        return total
+                    rewards.append(weight * value)
+            else:
+                rewards.append(weight * (1.0 if event.value is None else event.value))
+        if self.combination in ("sum", "max"):
+            return sum(rewards) if self.combination == "sum" else max(rewards, default=0.0)
+        return (rewards or [0.0])[0 if self.combination == "first" else -1]
 
 
 def is_same(one: Event, other: Event) -> bool:

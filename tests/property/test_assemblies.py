@@ -27,10 +27,10 @@ from dataflow.streaming import Batching, Streaming
 from dataflow.transforms import MESSAGE, STATE
 from omakase.core.accounting import EVENTS, EventEnd, Tally
 from omakase.core.ids import RequestId
+from omakase.core.item_statistics import ItemStatistics
 from omakase.core.posterior import Outcome, Statistics
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import Example
-from omakase.core.training import summarise
 from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import StoredState
 from omakase.wire import bus_body
@@ -71,6 +71,19 @@ def assert_learnt(found: Mapping[str, Statistics], wanted: Mapping[str, Sums], h
             np.testing.assert_allclose(outcome.moment, sums.moments[name], atol=1e-9)
             assert outcome.energy == pytest.approx(sums.energies[name], abs=1e-9)
         assert aged.half_life_s == history.half_lives.get(key, math.inf)
+        if key in history.by_item:
+            assert_learnt_by_item(aged.items, sums.items)
+
+
+def assert_learnt_by_item(found: ItemStatistics, wanted: Mapping[str, Sums]) -> None:
+    assert set(found.item_ids) >= wanted.keys()
+    for place, item_id in enumerate(found.item_ids):
+        sums = wanted.get(item_id, Sums.empty(found.width))
+        np.testing.assert_allclose(found.precision[place], sums.precision[np.tril_indices(found.width)], atol=1e-9)
+        assert found.weights[place] == pytest.approx(sums.weight, abs=1e-9)
+        for name in ("click", "reward"):
+            np.testing.assert_allclose(found.outcomes[name].moments[place], sums.moments[name], atol=1e-9)
+            assert found.outcomes[name].energies[place] == pytest.approx(sums.energies[name], abs=1e-9)
 
 
 def settled(tally: Tally) -> Tally:
@@ -157,7 +170,7 @@ def in_panes(history: History, data: st.DataObject) -> tuple[dict[str, Statistic
     sums: dict[str, list[Statistics]] = {}
     for at in batches:
         model = made[at].delivery.model
-        sums.setdefault(model, []).append(summarise([made[at]], history.half_lives.get(model, math.inf)))
+        sums.setdefault(model, []).append(history.learners[model].summarise([made[at]]))
     return {ModelKey(model): reduce(add, parts) for model, parts in sums.items()}, tally
 
 

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from omakase.core.errors import Corrupt, InvalidDeliveryId
 from omakase.core.events import MAX_VALUE, Event, Joined
 from omakase.core.ids import NOBODY, DeliveryId, Keyring, Pseudonym, RequestId, issued_at, new_request_id
+from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.sessions import DeliveryState, Learnt, Seen, SlateState
 from omakase.core.slates import Delivery, Slate
 from omakase.states import decode_state, encode_state
@@ -25,9 +26,13 @@ from omakase.wire import (
     bus_body_of_slate,
     decode_bus_body,
     decode_event,
+    decode_propensities,
     decode_slate,
     encode_event,
+    encode_propensities,
     encode_slate,
+    is_propensities,
+    request_id_of,
 )
 
 RING = Keyring({1: b"a" * 32, 7: b"b" * 32}, 7, b"p" * 32)
@@ -141,11 +146,34 @@ def test_what_is_spliced_from_stored_bytes_reads_like_what_is_encoded(slate: Sla
         assert same(decode_bus_body(bus_body_of_event(event, joined)), whole)
 
 
+COUNTS = st.tuples(st.floats(0, 1, exclude_min=True), st.integers(0, 2**32 - 1), st.integers(0, 9), st.booleans())
+
+
+@given(REQUEST_IDS, st.lists(COUNTS, max_size=5))
+def test_propensities_round_trip_alone_and_on_the_bus(request_id: RequestId, counts: list[tuple[float, ...]]) -> None:
+    p, draws, occurrences, is_capped = np.array(counts, dtype=np.float64).reshape(-1, 4).T
+    draws, occurrences = draws.astype(np.int64), np.minimum(occurrences, draws).astype(np.int64)
+    record = SlatePropensities(request_id, Propensities(p, draws, occurrences, is_capped.astype(np.bool_)))
+    encoded = encode_propensities(record)
+    assert same(decode_propensities(encoded), record)
+    assert same(decode_bus_body(encoded), record)
+    assert request_id_of(encoded) == request_id
+
+
+@settings(max_examples=60)
+@given(slates(), EVENTS)
+def test_propensities_are_told_from_slates_and_events_by_a_look(slate: Slate, event: Event) -> None:
+    nothing = np.zeros(0)
+    positions = Propensities(nothing, nothing.astype(np.int64), nothing.astype(np.int64), nothing.astype(np.bool_))
+    assert is_propensities(encode_propensities(SlatePropensities(slate.request_id, positions)))
+    assert not any(map(is_propensities, (encode_slate(slate), bus_body(slate), bus_body(event))))
+
+
 @given(st.binary(max_size=60))
 def test_any_other_bytes_are_a_record_or_corrupt(body: bytes) -> None:
-    for decode in (decode_slate, decode_event, decode_bus_body):
+    for decode in (decode_slate, decode_event, decode_propensities, decode_bus_body):
         with suppress(Corrupt):
-            assert isinstance(decode(body), (Slate, Event))
+            assert isinstance(decode(body), (Slate, Event, SlatePropensities))
 
 
 @settings(max_examples=60)

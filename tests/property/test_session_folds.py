@@ -28,7 +28,7 @@ POSITIONS = 2
 MODEL = "home/abc"
 HALF_LIFE_S = 40.0
 WEIGHTS = {"impression": -0.25, "click": 1.0, "conversion": 0.5, "scroll": 0.125}
-REWARDS = {"home": RewardTable(WEIGHTS)}
+REWARDS = {how: {"home": RewardTable(WEIGHTS, combination=how)} for how in ("sum", "max", "first", "last")}
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class History:
     reads: tuple[Read, ...]
     rules: SessionRules
     is_trainable: bool
+    combination: str
 
     @property
     def request_id(self) -> RequestId:
@@ -106,7 +107,7 @@ def histories(draw: st.DrawFn) -> History:
         Read(tuple(mixed[a:b]), slate, issued + now)
         for (a, b), slate, now in zip(bounds, [*slates, draw(st.booleans())], [*nows, math.inf], strict=True)
     ]
-    return History(issued, tuple(parts), rules, is_trainable)
+    return History(issued, tuple(parts), rules, is_trainable, draw(st.sampled_from(sorted(REWARDS))))
 
 
 @st.composite
@@ -136,7 +137,8 @@ def run(history: History) -> Outcome:
     watermark = -math.inf
     for read in history.reads:
         closed_before = watermark - history.rules.reward_window_s - history.rules.allowed_lateness_s
-        arguments = (slate if read.slate else None, read.events, read.now, history.rules, REWARDS, closed_before)
+        rewards = REWARDS[history.combination]
+        arguments = (slate if read.slate else None, read.events, read.now, history.rules, rewards, closed_before)
         fold = fold_slate(state, *arguments)
         examples += fold.examples
         tally.update(fold.tally)
@@ -163,7 +165,8 @@ def test_what_is_learnt_equals_brute_force_over_the_accepted_events(several: lis
     wanted = Sums.empty(POSITIONS * 3)
     found = Statistics.empty(POSITIONS * 3)
     for history in several:
-        plain = Reference(history.rules.reward_window_s, WEIGHTS, frozenset({MODEL}), {MODEL: HALF_LIFE_S})
+        window_s, half_lives = history.rules.reward_window_s, {MODEL: HALF_LIFE_S}
+        plain = Reference(window_s, WEIGHTS, frozenset({MODEL}), half_lives, history.combination)
         for sums in plain.sums(read_in_time(history), as_of).values():
             wanted.merge(sums)
         if examples := run(history).examples:

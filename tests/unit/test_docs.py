@@ -15,18 +15,24 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from omakase import settings
-from omakase.config import schema
+from omakase.config import placements, schema
+from omakase.config.sections import Section
 from omakase.core.accounting import REDELIVERED, DeliveryEnd, EventEnd
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text().replace("`", "")
 
-SECTIONS: dict[str, type[schema.Section]] = {
+SECTIONS: dict[str, type[Section]] = {
     "The file": schema.Product,
-    "placements.<name>": schema.Placement,
-    "placements.<name>.variants.<name>": schema.Variant,
+    "placements.<name>": placements.Placement,
+    "placements.<name>.variants.<name>": placements.Variant,
+    "placements.<name>.exposure": placements.Exposure,
     "policies.<name> of type linear_ts": schema.LinearThompsonPolicy,
+    "policies.<name> of type logistic_ts": schema.LogisticThompsonPolicy,
+    "policies.<name> of type epsilon_greedy": schema.EpsilonGreedyPolicy,
+    "policies.<name> of type beta_ts": schema.BetaThompsonPolicy,
+    "policies.<name> of type popularity": schema.PopularityPolicy,
     "policies.<name> of type uniform": schema.UniformPolicy,
     "models.<name>": schema.Model,
     "features.<name>": schema.Features,
@@ -39,6 +45,7 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "A feature of type recent": schema.RecentFeature,
     "recommenders.<name>": schema.Recommender,
     "learning": schema.Learning,
+    "propensities": schema.CountedPropensities,
     "traffic": schema.Traffic,
     "people": schema.People,
 }
@@ -50,7 +57,7 @@ SERVICES: dict[str, type[settings.Settings]] = {
     "Batch": settings.BatchSettings,
 }
 # Their defaults stand for something else, which the document says in words.
-TOLD_IN_WORDS = {"salt", "learning", "traffic", "people"}
+TOLD_IN_WORDS = {"salt", "learning", "propensities", "traffic", "people"}
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -70,7 +77,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def spelt(value: Any) -> str:
-    if isinstance(value, schema.Section):
+    if isinstance(value, Section):
         value = value.model_dump(exclude_unset=True)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {spelt(element)}" for key, element in value.items()) + "}"
@@ -98,8 +105,9 @@ def literals(path: str, call: str) -> set[str]:
 
 
 def test_every_section_of_the_configuration_has_a_heading() -> None:
-    every = {one for one in vars(schema).values() if isinstance(one, type) and issubclass(one, schema.Section)}
-    assert every - {schema.Section} == set(SECTIONS.values())
+    both = {**vars(schema), **vars(placements)}
+    every = {one for one in both.values() if isinstance(one, type) and issubclass(one, Section)}
+    assert every - {Section} == set(SECTIONS.values())
 
 
 @pytest.mark.parametrize("heading", SECTIONS)

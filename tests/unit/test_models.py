@@ -129,13 +129,13 @@ def test_names_are_resolved(store):
     learn(store, 1, ModelKey("home/abc"))
     learn(store, 1, ModelKey("basket/x1"))
     learn(store, 1, ModelKey("basket/x2"))
-    store.publish(ModelKey("_popularity/home-top"), b"[]", if_generation=Generation(0))
+    store.publish(ModelKey("_counts/home-top"), b"[]", if_generation=Generation(0))
     assert models.keys(store) == ["basket/x1", "basket/x2", "home/abc"]
     assert models.resolve(store, "home") == "home/abc"
     assert models.resolve(store, "basket/x2") == "basket/x2"
     with pytest.raises(InvalidInput, match="several schemas, name one: basket/x1, basket/x2"):
         models.resolve(store, "basket")
-    for name in ("hom", "", "_popularity", "_popularity/home-top", "../models"):
+    for name in ("hom", "", "_counts", "_counts/home-top", "../models"):
         with pytest.raises(NotFound, match="known: basket/x1, basket/x2, home/abc"):
             models.resolve(store, name)
 

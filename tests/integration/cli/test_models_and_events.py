@@ -9,12 +9,16 @@ import pytest
 
 from omakase import models
 from omakase.adapters import (
+    open_catalogue_store,
     open_delivery_store,
     open_event_log,
     open_model_store,
     open_training_state,
 )
+from omakase.config import load_product
+from omakase.configured import ConfiguredModel
 from omakase.core.accounting import DELIVERIES, EVENTS, RECEIVED, SERVED, Tally
+from omakase.core.catalogue import Item
 from omakase.core.posterior import Statistics
 from omakase.deployment import Deployment
 from omakase.ports.delivery_store import Parked
@@ -22,8 +26,18 @@ from omakase.ports.event_bus import Message
 from omakase.ports.model_store import ABSENT, ModelKey
 from omakase.ports.training_state import Progress, Tick
 from omakase.snapshots import Snapshot, encode_snapshot
+from tests.items import seen
 
 KEY = ModelKey("home/abc")
+PER_ITEM = """
+placements: {home: {variants: {learnt: {share: 10000, policy: thompson, model: home}}}}
+policies: {thompson: {type: linear_ts}}
+models: {home: {type: per_item, features: taste}}
+features:
+  taste:
+    item: [{type: numeric, name: price}]
+    context: [{type: numeric, name: a}, {type: numeric, name: b}, {type: numeric, name: c}]
+"""
 
 
 # omakase models
@@ -45,7 +59,7 @@ def test_models_are_listed(omakase, deployment):
     learn(deployment, 5, of=100)
     learn(deployment, 1, of=10, key=ModelKey("basket/x"))
     store = open_model_store(deployment.uris.models)
-    store.publish(ModelKey("_popularity/home-top"), b"[]", if_generation=ABSENT)
+    store.publish(ModelKey("_counts/home-top"), b"{}", if_generation=ABSENT)
     basket, home = omakase("models", "list", "--json", *where).json()
     assert (basket["model"], home["model"]) == ("basket/x", "home/abc")
     assert (home["generation"], home["examples"], home["click_rate"], home["frozen"]) == (1, 100, 0.05, False)
@@ -151,3 +165,28 @@ def test_what_the_trainer_has_not_read_yet_is_no_fault(omakase, deployment):
     said = omakase("events", "stats", "--json", *where)
     assert (said.code, said.json()["unread"], said.json()["accepted"]) == (0, 1, 5)
     assert re.search(r"on the way to the trainer .* 1 message", omakase("events", "stats", *where).out)
+
+
+def test_an_item_of_a_per_item_model_is_shown_with_weights_of_its_own(omakase, deployment, tmp_path):
+    config = tmp_path / "shop.yaml"
+    config.write_text(PER_ITEM)
+    model = ConfiguredModel.of(load_product(config), "home")
+    sums = model.learner.refold(seen(500, items=2))
+    store = open_model_store(deployment.uris.models)
+    body = encode_snapshot(Snapshot("home", model.spec.schema_id, sums))
+    store.publish(model.key, body, if_generation=ABSENT)
+    open_catalogue_store(deployment.uris.catalogue).put([Item("i1", {"price": 0.6}), Item("new", {"price": 0.6})])
+    where = ("--data-dir", deployment.data_dir, "--config", config, "--json")
+    known, new = (
+        {row["coordinate"]: row for row in omakase("models", "show", "home", "--item", item, *where).json()["weights"]}
+        for item in ("i1", "new")
+    )
+    assert known.keys() == new.keys() == {"1", "a", "b", "c"}
+    assert all(known[name]["deviation"] < new[name]["deviation"] for name in known)
+    assert known["a"]["mean"] != new["a"]["mean"]
+    missing = omakase("models", "show", "home", "--item", "i2", *where)
+    assert missing.code != 0
+    assert "the catalogue has no item 'i2'" in missing.err
+    plain = omakase("models", "show", "home", "--item", "i1", "--data-dir", deployment.data_dir)
+    assert plain.code != 0
+    assert "--config" in plain.err

@@ -60,7 +60,7 @@ def test_mean_and_deviation_are_those_of_many_draws():
     draws = SCORER.draw(CONTEXT, 0.5, 20_000, np.random.default_rng(4))[:, ranking.indices]
     means = np.array([one.mean for one in explanations])
     deviations = np.array([one.deviation for one in explanations])
-    # Standard errors of 20,000 draws are 0.7 % of a deviation for a mean, 0.5 % for a deviation; five of them, seed fixed.
+    # Standard errors of 20,000 draws: 0.7 % of a deviation for a mean, 0.5 % for a deviation; five of them allowed.
     assert np.abs(draws.mean(axis=0) - means).max() < 5 * 0.0071 * deviations.max()
     assert draws.std(axis=0) == pytest.approx(deviations, rel=0.025)
     assert [one.draw for one in explanations] == ranking.scores.tolist()

@@ -179,7 +179,7 @@ def test_noise_is_what_is_left_about_the_items_own_means():
 
 @pytest.mark.parametrize("half_life_s", [math.inf, 3e4])
 def test_a_belief_made_from_the_ones_before_is_within_a_per_cent_however_many_they_were(half_life_s):
-    learner = PerItemLearner(M, P, half_life_s=half_life_s, item_prior_precision=200.0)
+    learner = PerItemLearner(M, P, half_life_s=half_life_s, item_prior_precision=1000.0)
     state = learner.refold(seen(400, items=N - 1))
     belief, factored = learner.believe(state), 0
     for batch in range(30):
@@ -191,7 +191,7 @@ def test_a_belief_made_from_the_ones_before_is_within_a_per_cent_however_many_th
         deviations = wanted.deviation(CONTEXT, EVERY)
         assert_allclose(found.deviation(CONTEXT, EVERY), deviations, rtol=0.01)
         assert (np.abs(found.mean(CONTEXT) - wanted.mean(CONTEXT)) <= 0.01 * deviations).all()
-        assert (belief.items.drifts <= 2.0).all()
+        assert (belief.items.drifts <= 10.0).all()
     assert 0 < factored < 120
 
 

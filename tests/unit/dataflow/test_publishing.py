@@ -24,14 +24,15 @@ INTERVAL_S = 2.0
 class Desk:
     """A publisher, and the trainer that feeds it."""
 
-    def __init__(self, directory: Path, max_click_rate_ratio: float | None = None) -> None:
+    def __init__(
+        self, directory: Path, max_click_rate_ratio: float | None = None, intervals: dict[str, float] | None = None
+    ) -> None:
         self.store = FileModelStore(directory / "models")
         self.state = SqliteTrainingState(directory / "training.db")
         self.clock = MappedClock.create(directory / "clock", 1000.0)
         self.monotonic = 0.0
-        self.publisher = Publisher(
-            self.store, self.state, self.clock, {}, "embedded", INTERVAL_S, lambda: self.monotonic, max_click_rate_ratio
-        )
+        pace = INTERVAL_S, lambda: self.monotonic, max_click_rate_ratio, intervals
+        self.publisher = Publisher(self.store, self.state, self.clock, {}, "embedded", *pace)
 
     def learn(self, *keys: ModelKey, n: int = 1, d: int = 2) -> None:
         sums = Statistics.of(np.ones((n, d)), {"click": np.zeros(n), "reward": np.zeros(n)}, np.ones(n))
@@ -70,6 +71,15 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+def test_a_model_with_an_interval_of_its_own_waits_for_that(tmp_path):
+    desk = Desk(tmp_path, intervals={OTHER: 10.0})
+    for monotonic in (0.0, 2.0, 9.9, 12.0):
+        desk.learn(KEY, OTHER)
+        desk.publish_at(monotonic)
+        assert desk.found(KEY)[1] == desk.state.progress().number
+        assert desk.found(OTHER) == ((2, 4) if monotonic == 12.0 else (1, 1))
 
 
 def test_the_first_batch_is_published_at_once(desk):

@@ -17,12 +17,13 @@ from omakase.configured import learners_of, widths_of
 from omakase.core.accounting import DELIVERIES, EVENTS
 from omakase.core.events import Event, Joined
 from omakase.core.ids import NOBODY, RequestId
+from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules
 from omakase.core.slates import Delivery, Slate
 from omakase.ports.model_store import Generation, ModelKey
 from omakase.states import decode_state
-from omakase.wire import bus_body
+from omakase.wire import bus_body, encode_propensities
 from tests.unit.dataflow.stream import OpenStore, Ran, Stream, stopped_clock
 
 T = 1_760_000_000.0
@@ -121,6 +122,15 @@ def test_a_late_click_is_one_correction_with_the_weight_of_its_example(run) -> N
     assert ends(ran, EVENTS) == {"received": 2, "used": 1, "corrected_late": 1}
 
 
+def test_propensities_are_passed_by(run) -> None:
+    positions = Propensities(np.array([0.4]), np.array([10]), np.array([4]), np.array([False]))
+    stream = start(slate()).send(encode_propensities(SlatePropensities(request(), positions)), at=T + 1)
+    ran = run(stream.send(event("click", 2)))
+    assert learnt(ran) == [(1.0, None, 1.0)]
+    assert ends(ran, DELIVERIES) == {"served": 1, "learnt": 1}
+    assert ran.dead_letters == []
+
+
 def test_duplicates_and_redelivered_messages_are_learnt_once(run) -> None:
     click = event("click", 2)
     stream = start(slate()).send(click, event("click", 3), click).watermark(T + 100)
@@ -197,9 +207,10 @@ def test_what_cannot_be_used_is_a_dead_letter_and_does_not_stop_its_slate(run) -
     assert clicks(ran) == (0.0, 1)
 
 
-def test_a_product_s_configuration_is_all_it_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["linear", "logistic"])
+def test_a_product_s_configuration_is_all_it_takes(tmp_path: Path, which: int) -> None:
     product = load_product(Path(__file__).parents[3] / "examples/storefront.yaml")
-    (key, (m, p)), *_ = widths_of(product).items()
+    key, (m, p) = list(widths_of(product).items())[which]
     click = event("click", 1)
     assert click.delivery is not None
     factors = {"context_factor": np.ones(m, np.float32), "item_factor": np.ones(p, np.float32)}
@@ -207,6 +218,7 @@ def test_a_product_s_configuration_is_all_it_takes(tmp_path: Path) -> None:
     streaming = Streaming.of(product, OpenStore(tmp_path), "s", clock=stopped_clock)
     ran = start().send(click).run(streaming, tmp_path)
     assert ran.models[ModelKey(key)].statistics.examples == 1
+    assert ran.models[ModelKey(key)].statistics.is_logit == bool(which)
     assert ran.models[ModelKey(key)].statistics.half_life_s == learners_of(product)[key].half_life_s
 
 

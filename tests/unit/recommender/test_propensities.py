@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -44,9 +45,16 @@ class Cpu:
         return Allowance(share, lambda: self.process, lambda: self.thread)
 
 
-def made(case=CASE) -> Made:
-    ranking = rank(case.policy, case.scorer, case.context, case.choice, RNG)
-    return Made(case.policy, None, case.scorer, None, case.context, case.choice, ranking)  # type: ignore[arg-type]
+def made(case=CASE, scorer=CASE.scorer) -> Made:
+    """As far as counting looks at it."""
+    known = {
+        "policy": case.policy,
+        "scorer": scorer,
+        "context": case.context,
+        "choice": case.choice,
+        "ranking": rank(case.policy, case.scorer, case.context, case.choice, RNG),
+    }
+    return Made(**{field.name: known.get(field.name) for field in fields(Made)})  # type: ignore[arg-type]
 
 
 def request_id(n: int) -> RequestId:
@@ -84,10 +92,9 @@ def test_every_slate_that_is_offered_in_peace_is_counted_and_recorded_by_its_id(
 
 
 def test_what_is_known_by_a_formula_is_not_counted(records):
-    known = rank(Uniform(), None, CASE.context, CASE.choice, RNG)
     counting = counter(records)
     counting.start()
-    counting.offer(request_id(1), Made(Uniform(), None, None, None, CASE.context, CASE.choice, known))  # type: ignore[arg-type]
+    counting.offer(request_id(1), made(replace(CASE, policy=Uniform())))
     counting.stop(30.0)
     assert records.records == []
 
@@ -134,8 +141,7 @@ def test_a_full_disk_and_a_fault_cost_their_slate_only(records, caplog):
     counting.offer(request_id(1), made())
     until(lambda: grown(before)["failed"] == 1, "the disk is found full")
     records.is_full = False
-    broken = made()
-    counting.offer(request_id(2), Made(CASE.policy, None, None, None, CASE.context, CASE.choice, broken.ranking))  # type: ignore[arg-type]
+    counting.offer(request_id(2), made(scorer=None))
     counting.offer(request_id(3), made())
     counting.stop(30.0)
     assert [decode_propensities(record).request_id for record in records.records] == [request_id(3)]

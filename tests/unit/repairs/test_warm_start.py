@@ -86,6 +86,13 @@ def test_learns_lines_as_if_they_had_been_served(shop):
         assert_allclose(statistics.outcomes[name].energy, wanted.outcomes[name].energy)
 
 
+@pytest.mark.parametrize(("how", "reward"), [("sum", 1.9), ("max", 2.0), ("first", -0.1), ("last", 2.0)])
+def test_an_impression_and_its_click_combine_as_the_placement_says(tmp_path, how, reward):
+    shop = Shop(tmp_path, PRODUCT.replace("rewards: {", f"combine_rewards: {how}\n    rewards: {{", 1))
+    shop.write({"clicked": 1})
+    assert shop.start().snapshot.statistics.outcomes["reward"].energy == pytest.approx(reward**2)
+
+
 def test_learns_a_log_once_by_its_content(shop):
     shop.write({"clicked": 1})
     assert shop.start().generation == 1
