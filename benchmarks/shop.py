@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,15 @@ LEARNING: Mapping[str, float] = {"session_gap_s": 1, "session_max_s": 10, "publi
 
 
 @contextmanager
-def running(learning: Mapping[str, float] = LEARNING) -> Iterator[Supervisor]:
-    """The whole service on a directory of its own, thrown away afterwards."""
+def running(
+    learning: Mapping[str, float] = LEARNING, more: str = "", tuning: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[Supervisor]:
+    """The whole service on a directory of its own, thrown away afterwards. `more` goes into its configuration."""
     rng = np.random.default_rng(1)
     with TemporaryDirectory(prefix="omakase-bench-") as directory:
         config = Path(directory) / "product.yaml"
-        config.write_text(f"{PRODUCT}learning: {json.dumps(dict(learning))}\n")
-        deployment = Deployment(config, Path(directory) / "data")
+        config.write_text(f"{PRODUCT}learning: {json.dumps(dict(learning))}\n{more}")
+        deployment = Deployment(config, Path(directory) / "data", tuning=tuning or {})
         items = (Item(f"i{i}", {"style": tuple(rng.normal(size=6))}, value=10.0) for i in range(ITEMS))
         open_catalogue_store(deployment.uris.catalogue).put(items)
         with Supervisor(deployment) as supervisor:

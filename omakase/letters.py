@@ -8,6 +8,7 @@ from itertools import islice
 from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.ids import text_of
+from omakase.core.slates import Slate
 from omakase.ports.dead_letters import DeadLetter
 from omakase.ports.event_bus import EventBus, Message
 from omakase.wire import decode_bus_body
@@ -51,7 +52,7 @@ def facts_of(letter: DeadLetter) -> Iterator[tuple[str, object]]:
         yield "event_id", record.event_id
         yield "model", record.delivery.model if record.delivery else ""
         yield "item_id", record.delivery.item_id if record.delivery else ""
-    else:
+    elif isinstance(record, Slate):
         yield "placement", record.placement
         yield "variant", record.variant
         yield "model", record.model

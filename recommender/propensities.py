@@ -31,7 +31,7 @@ _QUEUE = 256
 # A slate that waits keeps a mask of its catalogue: of a million items, a megabyte.
 _QUEUE_ITEMS = 64_000_000
 _LEAST_CAP = 0.25
-_PAUSE_S = 0.01
+_PAUSE_S = 0.02
 # What may be saved up while little is asked for, and be used when much is.
 _SAVED_S = 0.5
 
@@ -124,15 +124,16 @@ class PropensityCounter:
         return max(waiting / _QUEUE, waiting * made.choice.eligible.size / _QUEUE_ITEMS)
 
     def _run(self) -> None:
-        allowance = Allowance(self._counting.cpu_share)
+        allowance, told_s = Allowance(self._counting.cpu_share), 0.0
         while (waiting := self._queue.get()) is not None:
             while not self._stopping.is_set() and allowance.left_s() <= 0.0:
                 self._stopping.wait(_PAUSE_S)
             if self._abandoning.is_set():
                 return
-            before_s = allowance.spent_s
             self._count(*waiting)
-            metrics.PROPENSITY_CPU_S.inc(allowance.spent_s - before_s)
+            spent_s = allowance.spent_s
+            metrics.PROPENSITY_CPU_S.inc(spent_s - told_s)
+            told_s = spent_s
 
     def _count(self, request_id: RequestId, made: Made) -> None:
         fullness = 1.0 if self._stopping.is_set() else self._fullness(made)

@@ -181,4 +181,5 @@ def test_the_trainer_passes_them_by_and_its_account_balances(tmp_path):
     desk.tick(START + 20)
     desk.trainer.drain()
     assert desk.ends() == ({"learnt": 1, "unseen": 2}, {"used": 2})
+    assert adapters.open_dead_letters(f"sqlite:{tmp_path}/training.db").counts() == []
     assert desk.state.progress().cursor == desk.bus.last_offset()

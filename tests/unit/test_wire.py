@@ -76,7 +76,7 @@ def test_an_event_that_could_not_have_been_accepted_is_corrupt(body: bytes) -> N
 
 
 def test_a_bus_message_without_a_record_is_corrupt() -> None:
-    with pytest.raises(Corrupt, match="neither"):
+    with pytest.raises(Corrupt, match="holds no slate"):
         decode_bus_body(b"")
 
 

@@ -17,7 +17,7 @@ def cross(context_factor: Factor, item_factor: Factor) -> NDArray[np.float64]:
     x = np.empty((*rows, 1 + m, p))
     x[..., 0, :] = item_factor
     np.multiply(context_factor.astype(x.dtype)[..., :, np.newaxis], x[..., :1, :], out=x[..., 1:, :])
-    return x.reshape(*rows, -1)
+    return x.reshape(*rows, (1 + m) * p)  # not -1, which numpy cannot tell of no rows
 
 
 def fold_context(theta: NDArray[np.floating], context_factor: Factor, item_width: int) -> Factor:

@@ -97,3 +97,9 @@ def test_a_policy_without_a_model_has_nothing_but_its_draw():
     ranking, explanations = explained(Uniform(), made_by=None)
     assert [one.draw for one in explanations] == ranking.scores.tolist()
     assert all(one.mean is one.deviation is one.place_by_mean is None and not one.contributions for one in explanations)
+
+
+def test_of_an_empty_slate_there_is_nothing_to_explain():
+    ranking, explanations = explained(choice=Choice(~EVERYTHING, 4))
+    assert ranking.indices.size == 0
+    assert explanations == []

@@ -1,0 +1,179 @@
+"""Slates, and what an event needs to know of them."""
+
+from __future__ import annotations
+
+from omakase.core.errors import Corrupt, InvalidInput
+from omakase.core.events import Joined
+from omakase.core.ids import MAX_POSITION, Pseudonym, RequestId
+from omakase.core.slates import Delivery, Slate
+from omakase.v1 import events_pb2 as pb
+from omakase.wire.facts import decode_factor, decode_facts, encode_factor, encode_facts
+from omakase.wire.framing import parse
+
+
+def slate_message(slate: Slate) -> pb.Slate:
+    message = pb.Slate(
+        request_id=slate.request_id,
+        served_at=slate.served_at,
+        placement=slate.placement,
+        variant=slate.variant,
+        policy=slate.policy,
+        model=slate.model,
+        model_version=slate.model_version,
+        catalogue_generation=slate.catalogue_generation,
+        unit=slate.unit,
+        user=slate.user,
+        context_factor=encode_factor(slate.context_factor),
+        fallback=slate.fallback,
+    )
+    encode_facts(slate.context, message.context)
+    for delivery in slate.deliveries:
+        encoded = message.deliveries.add(
+            position=delivery.position,
+            item_id=delivery.item_id,
+            delivery_id=delivery.delivery_id,
+            score=delivery.score,
+            predicted_click=delivery.predicted_click,
+            expected_value=delivery.expected_value,
+            propensity=delivery.propensity,
+            item_factor=encode_factor(delivery.item_factor),
+        )
+        encode_facts(delivery.metadata, encoded.metadata)
+    return message
+
+
+def encode_slate(slate: Slate) -> bytes:
+    return slate_message(slate).SerializeToString()
+
+
+def decode_slate(body: bytes) -> Slate:
+    """Raises: Corrupt if the bytes are not a slate that could have been served."""
+    return slate_of(parse(pb.Slate, body))
+
+
+def slate_of(message: pb.Slate) -> Slate:
+    """Raises: Corrupt."""
+    check_slate(message)
+    try:
+        return Slate(
+            request_id=RequestId(message.request_id),
+            served_at=message.served_at,
+            placement=message.placement,
+            variant=message.variant,
+            policy=message.policy,
+            model=message.model,
+            model_version=message.model_version,
+            catalogue_generation=message.catalogue_generation,
+            unit=Pseudonym(message.unit),
+            user=Pseudonym(message.user),
+            context=decode_facts(message.context),
+            context_factor=decode_factor(message.context_factor),
+            deliveries=tuple(_delivery_of(delivery) for delivery in message.deliveries),
+            fallback=message.fallback,
+        )
+    except InvalidInput as error:
+        raise Corrupt(str(error)) from error
+
+
+def encode_joined(joined: Joined) -> pb.Joined:
+    return pb.Joined(
+        served_at=joined.served_at,
+        placement=joined.placement,
+        variant=joined.variant,
+        policy=joined.policy,
+        model=joined.model,
+        unit=joined.unit,
+        item_id=joined.item_id,
+        context_factor=encode_factor(joined.context_factor),
+        item_factor=encode_factor(joined.item_factor),
+        predicted_click=joined.predicted_click,
+    )
+
+
+def joined_of(message: pb.Joined) -> Joined:
+    """Raises: Corrupt."""
+    return Joined(
+        served_at=message.served_at,
+        placement=message.placement,
+        variant=message.variant,
+        policy=message.policy,
+        model=message.model,
+        unit=Pseudonym(message.unit),
+        item_id=message.item_id,
+        context_factor=decode_factor(message.context_factor),
+        item_factor=decode_factor(message.item_factor),
+        predicted_click=message.predicted_click if message.HasField("predicted_click") else None,
+    )
+
+
+class RecordedSlate:
+    """A slate's record as it was spooled, opened only as far as its events need: no fact and no factor is decoded.
+
+    Cost: about 15 µs to open one of ten deliveries, then 2 µs a delivery; a sixth of `decode_slate` and `Joined.of`.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        """Raises: Corrupt if the bytes are not a slate."""
+        slate = parse(pb.Slate, body)
+        self._slate = slate
+        self._deliveries = slate.deliveries
+        common = pb.Joined(
+            served_at=slate.served_at,
+            placement=slate.placement,
+            variant=slate.variant,
+            policy=slate.policy,
+            model=slate.model,
+            unit=slate.unit,
+            context_factor=slate.context_factor,
+        )
+        self._common = common.SerializeToString()
+
+    @property
+    def unit(self) -> Pseudonym:
+        return Pseudonym(self._slate.unit)
+
+    @property
+    def user(self) -> Pseudonym:
+        return Pseudonym(self._slate.user)
+
+    @property
+    def shown(self) -> tuple[float, str, str, str]:
+        """When and by what it was served: served_at, placement, variant, policy."""
+        slate = self._slate
+        return slate.served_at, slate.placement, slate.variant, slate.policy
+
+    @property
+    def item_ids(self) -> list[str]:
+        """By position, the first of which is 1."""
+        return [delivery.item_id for delivery in self._deliveries]
+
+    def joined(self, position: int) -> bytes | None:
+        """What `encode_joined` makes of this position, order of fields aside; None if the slate does not have it."""
+        if not 1 <= position <= len(self._deliveries):
+            return None
+        delivery = self._deliveries[position - 1]
+        own = pb.Joined(item_id=delivery.item_id, item_factor=delivery.item_factor)
+        if delivery.HasField("predicted_click"):
+            own.predicted_click = delivery.predicted_click
+        return self._common + own.SerializeToString()  # protobuf: messages merge by concatenation
+
+
+def check_slate(message: pb.Slate) -> None:
+    positions = [delivery.position for delivery in message.deliveries]
+    in_order = len(positions) <= MAX_POSITION and positions == list(range(1, len(positions) + 1))
+    if len(message.request_id) != 16 or not in_order:
+        raise Corrupt(f"a slate needs a request id of 16 bytes and positions from 1 to at most {MAX_POSITION}")
+
+
+def _delivery_of(message: pb.Delivery) -> Delivery:
+    return Delivery(
+        position=message.position,
+        item_id=message.item_id,
+        delivery_id=message.delivery_id,
+        score=message.score,
+        predicted_click=message.predicted_click if message.HasField("predicted_click") else None,
+        expected_value=message.expected_value if message.HasField("expected_value") else None,
+        propensity=message.propensity if message.HasField("propensity") else None,
+        item_factor=decode_factor(message.item_factor),
+        metadata=decode_facts(message.metadata),
+    )
