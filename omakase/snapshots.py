@@ -148,7 +148,7 @@ def _decode_items(message: pb.Items) -> ItemStatistics:
         raise Corrupt("a model snapshot names its items more than once, or out of order")
     return ItemStatistics(
         item_ids,
-        _unpack(message.precision, n * (q * (q + 1) // 2)).reshape(n, -1),
+        _unpack(message.precision, n * (q * (q + 1) // 2)).reshape(n, q * (q + 1) // 2),
         {
             one.name: ItemOutcome(_unpack(one.moments, n * q).reshape(n, q), _unpack(one.energies, n))
             for one in message.outcomes

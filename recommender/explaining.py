@@ -10,6 +10,7 @@ from omakase.core.catalogue import Mask
 from omakase.core.coordinates import columns, coordinates
 from omakase.core.explanation import Explanation, explain
 from omakase.core.item_ids import UNKNOWN
+from omakase.core.policies import Source
 from omakase.core.top import Indices
 from omakase.v1 import recommender_pb2 as pb
 from recommender.bundle import ServedModel
@@ -22,7 +23,9 @@ _MOST_TOLD = 50
 def add_explanations(response: pb.RecommendResponse, made: Made) -> None:
     """Say of each item why it stands where it does, and of the others why they could not be shown."""
     names = [] if made.model is None else _names(made.model)
-    explained = explain(made.scorer, made.policy.scale, names, made.context, made.choice, made.ranking)
+    # A policy that ranks by nothing has a model beside it for what it predicts alone.
+    scorer = None if made.policy.source is Source.NOTHING else made.scorer
+    explained = explain(scorer, made.policy.scale, names, made.context, made.choice, made.ranking)
     for item, explanation in zip(response.items, explained, strict=True):
         item.explanation.CopyFrom(_message(explanation))
     response.excluded.CopyFrom(_exclusions(made))

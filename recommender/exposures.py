@@ -43,7 +43,10 @@ class Exposures:
             self._limits = display.limits
             self._spent = self._counts >= self._limits
             self._spent_count = int(self._spent.sum())
-        self._forget_before(int(now / display.limit_window_s * _SLICES) - _SLICES)
+        number = int(now / display.limit_window_s * _SLICES)
+        if self._slices and self._slices[-1][0] > number:  # the clock went back: what is of later was a moment ago
+            self._slices = deque((min(at, number), counts) for at, counts in self._slices)
+        self._forget_before(number - _SLICES)
         return self._spent if self._spent_count else None
 
     def add(self, display: Display, delivered: Indices, now: float) -> None:

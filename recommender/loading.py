@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import islice
 from typing import TypeAlias
 
 from omakase.config.schema import Product
@@ -25,6 +26,9 @@ from recommender.displays import displays_of
 log = logging.getLogger(__name__)
 
 ItemSide: TypeAlias = tuple[Feature, ...]
+
+# A feature of the wrong type fits none of a million items.
+_MOST_TOLD = 20
 
 
 class _Model:
@@ -101,8 +105,10 @@ class BundleLoader:
                 matrices[model.spec.item] = ItemMatrix.of(catalogue, model.spec, before.get(model.spec.item))
             misfits = matrices[model.spec.item].misfits
             metrics.MISFITS.labels(model.key).set(len(misfits))
-            for item_id, reason in misfits.items():
+            for item_id, reason in islice(misfits.items(), _MOST_TOLD):
                 log.error("model %s cannot show item %r: %s", model.name, item_id, reason)
+            if len(misfits) > _MOST_TOLD:
+                log.error("model %s cannot show %d more items", model.name, len(misfits) - _MOST_TOLD)
         metrics.CATALOGUE.set(catalogue.generation)
         log.info("catalogue generation %d: %d items", catalogue.generation, len(catalogue))
         return matrices

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omakase.core.choices import Choice
+from omakase.core.errors import Corrupt
 from omakase.core.features import Factor, cross, fold_context
-from omakase.core.posterior import Posterior, Statistics, factor_of
+from omakase.core.posterior import Posterior, Statistics, Vector, factor_of
 from omakase.core.top import Indices
 
 Factors: TypeAlias = NDArray[np.float32]
@@ -64,7 +65,7 @@ class Belief(Protocol):
 class LinearBelief:
     """A posterior over θ in float32, laid out for one matrix-vector product per draw.
 
-    Shapes: mean and click_mean (d,), deviations (d, d).
+    Shapes: mean and click_mean (d,), deviations (d, d). Raises: Corrupt if a number does not fit float32.
     """
 
     mean: Factor
@@ -72,9 +73,16 @@ class LinearBelief:
     click_mean: Factor
     examples: float
 
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(numbers).all() for numbers in (self.mean, self.deviations, self.click_mean)):
+            raise Corrupt("what is believed is not finite, or too large to be served")
+
     @classmethod
-    def of(cls, statistics: Statistics, prior_precision: float, noise: float | None = None) -> LinearBelief:
-        """`noise` goes before what is estimated. Raises: Corrupt if the statistics are not those of real examples."""
+    def of(cls, statistics: Statistics, prior_precision: float | Vector, noise: float | None = None) -> LinearBelief:
+        """`noise` goes before what is estimated. Shapes: prior_precision is one number, or (d,).
+
+        Raises: Corrupt if the statistics are not those of real examples.
+        """
         factor = factor_of(statistics, prior_precision)
         reward = Posterior.of(statistics, "reward", prior_precision, factor)
         click = Posterior.of(statistics, "click", prior_precision, factor)
@@ -148,7 +156,9 @@ class LinearScorer:
     def predicted_click(self, context: Factor, indices: Indices) -> NDArray[np.float64] | None:
         """See Scorer."""
         weights = fold_context(self.belief.click_mean, context, self.factors.shape[1])
-        return np.clip(self.factors[indices].astype(np.float64) @ weights, 0.0, 1.0)
+        expected = (self.factors[indices] @ weights).astype(np.float64)
+        np.maximum(expected, 0.0, out=expected)
+        return np.minimum(expected, 1.0, out=expected)  # np.clip takes twice as long as all the rest
 
     def contributions(self, context: Factor, index: int) -> NDArray[np.float64]:
         """See Scorer."""

@@ -19,6 +19,9 @@ from omakase.core.top import Indices
 
 Amounts: TypeAlias = NDArray[np.float64]
 
+# Draws of a smaller scale differ from the mean by less than float32 tells; its square must not vanish.
+_STILL = 1e-9
+
 
 def _no_amounts() -> Amounts:
     return np.empty(0)
@@ -111,7 +114,7 @@ class CountScorer:
 
         Cost: O(count·n), 0.1 µs a draw of an item.
         """
-        if scale == 0.0:
+        if scale < _STILL:
             return np.tile(self.rates, (count, 1))
         shrunk = scale * scale
         drawn = rng.beta(self.alpha / shrunk, self.beta / shrunk, size=(count, self.alpha.size))

@@ -160,6 +160,8 @@ class _Remaining:
 
 def _first(worth: Scores, mask: Mask) -> Indices:
     """As `best` with k = 1, which is slower."""
+    if not worth.size:
+        return np.empty(0, dtype=np.intp)
     masked = np.where(mask, worth, -np.inf)
     place = masked.argmax()
     return np.array([place]) if masked[place] > -np.inf else best(worth, mask, 1)

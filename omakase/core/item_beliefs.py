@@ -251,7 +251,7 @@ class ItemScorer:
 
     def _variances(self, z: Numbers, some: Indices | None = None) -> Numbers:
         """zᵀP⁻¹z, of all items or of some. Shapes: (n,), or some's; those ascend."""
-        if self.known.size == len(self.factors):
+        if self.known.size and self.known.size == len(self.factors):
             return (self.variances if some is None else self.variances.of(some)).along(z)
         variances = np.full(len(self.factors) if some is None else some.size, z @ z / self.prior_precision, np.float32)
         if some is None and self.known.size:

@@ -42,11 +42,12 @@ class PerItemLearner:
 
     def refold(self, examples: ExampleColumns) -> Statistics:
         """See Learner. Raises: also InvalidInput where the columns do not say of which items they are."""
-        return self._with_items(refold(examples, self.half_life_s), examples)
+        sums = refold(examples, self.half_life_s)
+        return replace(sums, items=sums_by_item(examples, sums.as_of, self.half_life_s))
 
     def absorb(self, state: Statistics, batch: Statistics) -> Statistics:
         """See Learner. Guarantees: the order of batches is nothing to it; items are forgotten when nothing is left."""
-        grown = state + batch
+        grown = state + replace(batch, rows=None)
         return replace(grown, items=grown.items.remembered(grown.as_of, grown.half_life_s))
 
     def believe(self, state: Statistics, before: Belief | None = None) -> ItemBelief:
@@ -57,14 +58,19 @@ class PerItemLearner:
         known = before if isinstance(before, ItemBelief) else None
         return ItemBelief.of(state, self.prior_precision, self.item_prior_precision, self.noise, known)
 
-    def _with_items(self, sums: Statistics, examples: ExampleColumns) -> Statistics:
-        if len(examples.item_ids) != len(examples):
-            raise InvalidInput("a per-item model learns from examples that name their items")
-        weight = examples.weight * 2.0 ** ((examples.at - sums.as_of) / self.half_life_s)
-        count = np.isnan(examples.before["click"]) * 1.0 - np.isnan(examples.after["click"])
-        z = np.column_stack([np.ones(len(examples)), examples.contexts]) * examples.items[:, :1].astype(np.float64)
-        changes = {}
-        for name in OUTCOMES:
-            after, before = np.nan_to_num(examples.after[name]), np.nan_to_num(examples.before[name])
-            changes[name] = weight * (after - before), weight * (after**2 - before**2)
-        return replace(sums, items=ItemStatistics.of(examples.item_ids, z, weight * count, changes, examples.at))
+
+def sums_by_item(examples: ExampleColumns, as_of: float, half_life_s: float = math.inf) -> ItemStatistics:
+    """What a mini-batch adds, apart by item.
+
+    Raises: InvalidInput where a number is not finite or the columns do not say of which items they are.
+    """
+    if len(examples.item_ids) != len(examples):
+        raise InvalidInput("a per-item model learns from examples that name their items")
+    weight = examples.weight * 2.0 ** ((examples.at - as_of) / half_life_s)
+    count = np.isnan(examples.before["click"]) * 1.0 - np.isnan(examples.after["click"])
+    z = np.column_stack([np.ones(len(examples)), examples.contexts]) * examples.items[:, :1].astype(np.float64)
+    changes = {}
+    for name in OUTCOMES:
+        after, before = np.nan_to_num(examples.after[name]), np.nan_to_num(examples.before[name])
+        changes[name] = weight * (after - before), weight * (after**2 - before**2)
+    return ItemStatistics.of(examples.item_ids, z, weight * count, changes, examples.at)

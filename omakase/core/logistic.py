@@ -46,18 +46,22 @@ _BLOCK = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Shapes: all (n,). likelihood is the log-likelihood, slope and information its derivatives in η."""
+    """The log-likelihood, its derivative in η, and minus its second: as it is expected, and as it is.
+
+    Shapes: all (n,).
+    """
 
     likelihood: Vector
     slope: Vector
     information: Vector
+    curvature: Vector
 
 
 def slope_of(eta: Vector, examination: Vector, count: Vector, change: Vector) -> Slope:
     """Of count·log P(no click) + change·(log P(click) - log P(no click)): a new example, a correction or a retraction.
 
-    With e < 1 a silence may mean that nobody looked, and then it counts less against a good item. The information is
-    the expected one, for the observed is negative there.
+    With e < 1 a silence may mean that nobody looked, and then it counts less against a good item. There the curvature
+    is negative.
     Shapes: all (n,). Guarantees: finite for every finite η.
     """
     with np.errstate(divide="ignore"):
@@ -69,6 +73,7 @@ def slope_of(eta: Vector, examination: Vector, count: Vector, change: Vector) ->
         likelihood,
         seen * (change - count * examination * s),
         count * examination * s * expit(-eta) * seen,
+        count * s * expit(-eta) + (change - count) * seen * expit(unseen),
     )
 
 
@@ -125,12 +130,16 @@ class Objective:
         return gradient, gained - lost, gained
 
     def mode(self) -> Vector:
-        """By damped Newton steps (Fisher scoring), from the mean. Raises: Corrupt if it is not found, never NaN."""
+        """By damped Newton steps from the mean: by the curvature where it has a mode, else by the information, which
+        alone swings about a mode that lies where more was clicked than can have been looked at.
+
+        Raises: Corrupt if it is not found, never NaN.
+        """
         theta = self.mean
         for _ in range(_STEPS):
             slope, information, gained = self.expansion(theta)
             gradient = slope - self.precision @ (theta - self.mean)
-            step = _solve(self.precision, information, gained, gradient)
+            step = _solve(self.precision, (*self._curvature(theta), information, gained), gradient)
             decrement = float(gradient @ step)
             if decrement <= _NEAR:
                 theta = theta + step
@@ -139,6 +148,15 @@ class Objective:
             else:
                 theta = theta + self._damped(theta, step, decrement)
         raise Corrupt(f"the mode of a logistic model was not found in {_STEPS} steps")
+
+    def _curvature(self, theta: Vector) -> list[Matrix]:
+        """That of the likelihood; nothing where it is the information. Shapes: (d, d). Cost: O(n·d²)."""
+        if (self.rows.examination == 1.0).all():
+            return []
+        total = np.zeros((theta.size, theta.size))
+        for block in self._blocks():
+            total += (block.x.T * (block.weight * block.slope(theta).curvature)) @ block.x
+        return [total]
 
     def _damped(self, theta: Vector, step: Vector, decrement: float) -> Vector:
         before, length = self.value(theta), 1.0
@@ -156,9 +174,11 @@ class Objective:
             yield _Block(x, *(column[some] for column in self._columns))
 
 
-def _solve(precision: Matrix, information: Matrix, gained: Matrix, gradient: Vector) -> Vector:
-    """The Newton step. Where more was taken back than was there, what was gained alone makes one that rises."""
-    for curvature in (information, gained):
+def _solve(precision: Matrix, curvatures: Iterable[Matrix], gradient: Vector) -> Vector:
+    """The Newton step, by the first curvature that makes one that rises: where more was taken back than was there, that
+    is what was gained alone.
+    """
+    for curvature in curvatures:
         try:
             return np.asarray(cho_solve((cholesky(precision + curvature, lower=True), True), gradient))
         except LinAlgError:

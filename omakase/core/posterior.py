@@ -177,7 +177,7 @@ class Posterior:
 
     @classmethod
     def of(
-        cls, statistics: Statistics, outcome: str, prior_precision: float, factor: Matrix | None = None
+        cls, statistics: Statistics, outcome: str, prior_precision: float | Vector, factor: Matrix | None = None
     ) -> Posterior:
         """Apply the prior N(0, noise²/prior_precision). Cost: O(d³), or O(d²) where the `factor` is known already.
 

@@ -36,8 +36,12 @@ def best(scores: Numbers, eligible: Mask, k: int) -> Indices:
     """
     if k <= 0:
         return _NOBODY
-    found = np.flatnonzero(eligible[:_FIRST])
-    found = found[_highest(scores[found], k)]
+    first = eligible[:_FIRST]
+    if np.count_nonzero(first) == first.size:
+        found = _highest(scores[:_FIRST], k)
+    else:
+        found = np.flatnonzero(first)
+        found = found[_highest(scores[found], k)]
     for start in range(_FIRST, scores.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         if found.size < k:

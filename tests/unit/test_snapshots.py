@@ -77,6 +77,12 @@ def test_older_versions_can_read_what_they_know_and_refuse_what_they_do_not():
     assert pb.ModelSnapshot.FromString(encode_snapshot(snapshot(LEARNER.refold(seen(5))))).format == 2
 
 
+def test_items_that_are_named_without_any_are_none():
+    changed = message()
+    changed.items.SetInParent()
+    assert decode_snapshot(changed.SerializeToString()).statistics.items.item_ids == ()
+
+
 @pytest.mark.parametrize("change", ["repeat", "disorder", "weights", "dimensions", "moments"])
 def test_refuses_items_that_do_not_fit_their_sums(change):
     changed = pb.ModelSnapshot.FromString(encode_snapshot(snapshot(LEARNER.refold(seen(50)))))

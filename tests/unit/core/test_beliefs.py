@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omakase.core.beliefs import LinearBelief, LinearScorer
+from omakase.core.errors import Corrupt
 from omakase.core.posterior import Statistics
 
 N, P = 8, 3
@@ -50,3 +51,13 @@ def test_many_draws_of_a_posterior_that_rounding_has_made_flat_are_still_draws_o
     )
     scores = flat.over([], linear.factors).draw(context, 0.3, 100, np.random.default_rng(5))
     np.testing.assert_allclose(scores, np.tile(linear.mean(context), (100, 1)), rtol=1e-5, atol=1e-6)
+
+
+def test_what_does_not_fit_float32_is_refused():
+    linear, _ = scorer(2)
+    belief = linear.belief
+    with pytest.raises(Corrupt):
+        LinearBelief(belief.mean * np.float32(np.inf), belief.deviations, belief.click_mean, belief.examples)
+    huge = Statistics.of(np.eye(2), {"click": np.ones(2), "reward": np.full(2, 1e60)}, np.ones(2))
+    with np.errstate(over="ignore"), pytest.raises(Corrupt, match="too large"):
+        LinearBelief.of(huge, prior_precision=1.0)

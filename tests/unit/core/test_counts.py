@@ -53,7 +53,8 @@ def test_draws_are_of_those_distributions_and_independent(scale: float) -> None:
         assert kstest(drawn[:, item], expected.cdf).pvalue > 1e-3
     # Standard error of a correlation: 1/√5000, four of them allowed.
     assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 4 / np.sqrt(count)
-    assert found.draw(NOTHING, 0.0, 2, np.random.default_rng(1)).tolist() == [found.mean(NOTHING).tolist()] * 2
+    for still in (0.0, 1e-200):
+        assert found.draw(NOTHING, still, 2, np.random.default_rng(1)).tolist() == [found.mean(NOTHING).tolist()] * 2
 
 
 def test_thompson_shows_each_item_as_often_as_it_is_the_best_of_a_brute_force_draw() -> None:

@@ -55,6 +55,12 @@ def test_pins_move_up_to_the_end_of_a_slate_that_is_too_short() -> None:
     assert filled(4, few, pinned={3: 5}) == [0, 5]
 
 
+def test_a_catalogue_without_items_makes_an_empty_slate_whatever_the_rules() -> None:
+    nothing, choice = np.empty((1, 3, 0), dtype=np.float32), Choice(ALL[:0], 3, rules=Rules(is_per_slot=True))
+    draws = Draws(nothing, np.array([[0, 1, 2]]))
+    assert fill(draws, choice)[0].size == 0
+
+
 def test_each_slot_is_filled_by_its_own_row() -> None:
     scores = np.array([[[3, 2, 1], [1, 2, 3], [1, 3, 2]]], dtype=np.float32)
     draws = Draws(scores, np.array([[0, 1, 2]]))

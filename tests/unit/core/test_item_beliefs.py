@@ -16,6 +16,7 @@ from omakase.core.item_beliefs import ItemScorer, precision_of_items
 from omakase.core.item_learner import PerItemLearner
 from omakase.core.item_posteriors import ItemPosteriors
 from omakase.core.item_statistics import ItemStatistics
+from omakase.core.learners import LinearLearner, UnconfiguredLearner
 from omakase.core.posterior import Posterior, Statistics
 from omakase.core.refolding import ExampleColumns
 from omakase.core.top import best
@@ -51,6 +52,12 @@ def test_an_item_s_mean_is_what_its_own_examples_make_of_the_shared_one(looked_a
         z, precision, rows = of_item(examples, item_id)
         right = 3.0 * shared @ FACTORS[place] + z.T @ (rows.weight * rows.after["reward"])
         assert_allclose(means[place], Z @ np.linalg.solve(precision + 3.0 * np.eye(Q), right), rtol=1e-5)
+
+
+def test_a_catalogue_without_items_has_no_scores():
+    nothing = LEARNER.believe(STATE).over([], FACTORS[:0])
+    assert nothing.draw(CONTEXT, 1.0, 2, np.random.default_rng(1)).shape == (2, 0)
+    assert nothing.deviation(CONTEXT, EVERY[:0]).size == 0
 
 
 def test_a_new_item_is_scored_as_the_prior_says_however_much_is_known_of_others():
@@ -238,6 +245,22 @@ def test_items_of_which_nothing_is_left_are_dropped_and_no_others():
     kept = learner.absorb(learner.refold(tiny), learner.refold(seen(1, at=105.0, items=1)))
     assert kept.items.item_ids == ITEM_IDS[:5]
     assert LEARNER.absorb(STATE, LEARNER.refold(seen(1, at=1e9, items=1))).items.item_ids == ITEM_IDS[:5]
+
+
+def test_what_comes_while_the_model_is_not_configured_is_learnt_by_item_too():
+    more, unconfigured = seen(50, seed=3), UnconfiguredLearner()
+    batch, wanted = unconfigured.refold(more), LEARNER.absorb(STATE, LEARNER.refold(more))
+    unpublished = unconfigured.absorb(Statistics.empty(P * Q), STATE)
+    for found in (
+        unconfigured.absorb(STATE, batch),
+        unconfigured.absorb(unpublished, batch),
+        LEARNER.absorb(STATE, batch),
+    ):
+        assert_allclose(found.items.precision, wanted.items.precision)
+        LEARNER.believe(found)
+    linear = LinearLearner(M, P)
+    for learner in (unconfigured, linear):
+        assert not learner.absorb(linear.refold(EXAMPLES), batch).items.item_ids
 
 
 def test_sums_that_no_examples_have_are_refused():

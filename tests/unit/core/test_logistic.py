@@ -80,10 +80,11 @@ def _intercept(eta: np.ndarray, base: float) -> float:
 
 @pytest.mark.parametrize("e", [1.0, 0.3])
 @pytest.mark.parametrize(("count", "change"), [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, -1.0), (-1.0, -1.0)])
-def test_the_slope_is_that_of_the_likelihood(e, count, change):
+def test_slope_and_curvature_are_those_of_the_likelihood(e, count, change):
     eta, h = np.linspace(-12, 12, 49), 1e-5
     at = [slope_of(eta + step, np.full(49, e), np.full(49, count), np.full(49, change)) for step in (-h, 0.0, h)]
     assert_allclose(at[1].slope, (at[2].likelihood - at[0].likelihood) / (2 * h), atol=1e-7)
+    assert_allclose(at[1].curvature, (at[0].slope - at[2].slope) / (2 * h), atol=1e-7)
 
 
 @pytest.mark.parametrize("e", [1.0, 0.3])
@@ -99,7 +100,8 @@ def test_the_information_is_the_expected_square_of_the_slope(e):
 def test_nothing_overflows_far_from_zero():
     eta, e, change = np.array([[-800.0, 1.0, 1.0], [800.0, 1.0, 0.0], [-800.0, 0.5, 1.0], [800.0, 0.5, 0.0]]).T
     found = slope_of(eta, e, np.ones(4), change)
-    assert all(np.isfinite(array).all() for array in (found.likelihood, found.slope, found.information))
+    numbers = found.likelihood, found.slope, found.information, found.curvature
+    assert all(np.isfinite(array).all() for array in numbers)
 
 
 def test_gradient_and_information_are_the_derivatives_of_the_log_posterior():
@@ -120,6 +122,15 @@ def test_one_batch_has_the_mode_that_a_general_optimiser_finds():
     objective = Objective(np.zeros(D), np.diag(prior_of(D, 1.0)), some.rows(), np.ones(1000))
     wanted = minimize(lambda theta: -objective.value(theta), np.zeros(D), method="BFGS", options={"gtol": 1e-6}).x
     assert_allclose(posterior_of(learnt(some), 1.0).mean, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mode_is_found_where_more_is_clicked_than_the_examination_allows(seed):
+    some = seen(300, 0.4, seed)
+    told = replace(some, items=some.items * np.float32(0.3))
+    mode = posterior_of(learnt(told), 1.0).mean
+    objective = Objective(np.zeros(D), np.diag(prior_of(D, 1.0)), told.rows(), np.ones(300))
+    assert_allclose(objective.expansion(mode)[0], objective.precision @ mode, atol=1e-4)
 
 
 @pytest.mark.parametrize(("batch", "most"), [(50, 1.2), (200, 0.9), (1000, 0.4)])

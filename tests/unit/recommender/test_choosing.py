@@ -21,6 +21,7 @@ from recommender import metrics
 from recommender.bundle import Bundle, ItemMatrix, Rules, ServedModel
 from recommender.displays import displays_of
 from recommender.ranking import Query, Ranker
+from recommender.service import response_of
 
 NOW = 1_800_000_000.0
 ANNA, BEN = Pseudonym("anna"), Pseudonym("ben")
@@ -170,3 +171,12 @@ def test_exposure_keeps_few_pieces_from_everybody(tmp_path: Path) -> None:
 def test_what_is_recorded_has_the_examination_in_it(tmp_path: Path) -> None:
     deliveries = Shop(tmp_path, "examination: [1, 0.5]").slate(policy="ts", model="main").deliveries
     assert [delivery.item_factor[0] for delivery in deliveries] == [1.0, 0.5, 0.5]
+
+
+def test_a_slate_of_chance_is_not_explained_by_the_model_beside_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, "slots: 3")
+    answer = shop.ranker.answer(shop.bundle, replace(QUERY, model="main"))
+    first = response_of(answer, explain=True).items[0]
+    assert first.HasField("predicted_click")
+    assert not first.explanation.HasField("mean")
+    assert first.explanation.reason == "drawn into position 1"

@@ -90,3 +90,11 @@ def test_forgets_the_items_of_past_slices() -> None:
         deliver(exposures, shown, 3, float(now))
     assert len(exposures._slices) <= 21
     assert exposures._counts.sum() <= 11
+
+
+def test_what_was_delivered_before_the_clock_went_back_counts_for_one_more_window() -> None:
+    exposures, shown = Exposures(), display()
+    assert all(deliver(exposures, shown, 0, 1e9 + 1e6) for _ in range(2))
+    assert not deliver(exposures, shown, 0, 1e9)
+    assert not deliver(exposures, shown, 0, 1e9 + WINDOW_S - 1)
+    assert deliver(exposures, shown, 0, 1e9 + WINDOW_S * 1.05 + 1)

@@ -73,3 +73,11 @@ def test_a_new_catalogue_swaps_every_matrix_and_keeps_every_belief(load, catalog
     assert after.plain.factors.shape == (3, 0)
     assert after.catalogue.generation == after.models["two"].items.catalogue.generation
     assert after.models["one"].scorer.belief is before.models["one"].scorer.belief
+
+
+def test_of_many_items_that_do_not_fit_some_are_told_and_the_others_counted(load, catalogue, caplog):
+    catalogue.put([Item(f"odd{i}", {"price": "dear"}) for i in range(50)])
+    load(None)
+    of_one = [message for message in caplog.messages if message.startswith("model one cannot show")]
+    assert len(of_one) == 21
+    assert of_one[-1] == "model one cannot show 30 more items"
