@@ -32,6 +32,8 @@ _QUEUE = 256
 _QUEUE_ITEMS = 64_000_000
 _LEAST_CAP = 0.25
 _PAUSE_S = 0.02
+# How long a slate may wait: ten generations of a model that is published every two seconds.
+_PATIENCE_S = 20.0
 # What may be saved up while little is asked for, and be used when much is.
 _SAVED_S = 0.5
 
@@ -88,11 +90,18 @@ class PropensityCounter:
     propensity, and never a wrong one.
     """
 
-    def __init__(self, counting: Counting, records: DeliveryLog, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        counting: Counting,
+        records: DeliveryLog,
+        rng: np.random.Generator,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._counting = counting
         self._records = records
         self._rng = rng
-        self._queue: SimpleQueue[tuple[RequestId, Made] | None] = SimpleQueue()
+        self._monotonic = monotonic
+        self._queue: SimpleQueue[tuple[float, RequestId, Made] | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._abandoning = threading.Event()
         self._thread = threading.Thread(target=self._run, name="propensities", daemon=True)
@@ -107,7 +116,7 @@ class PropensityCounter:
         if self._fullness(made) >= 1.0 or self._stopping.is_set():
             metrics.PROPENSITIES.labels("skipped").inc()
             return
-        self._queue.put((request_id, made))
+        self._queue.put((self._monotonic(), request_id, made))
 
     def stop(self, within_s: float) -> None:
         """Count what waits, with few draws and whatever share it takes; give up after `within_s`."""
@@ -126,14 +135,22 @@ class PropensityCounter:
     def _run(self) -> None:
         allowance, told_s = Allowance(self._counting.cpu_share), 0.0
         while (waiting := self._queue.get()) is not None:
-            while not self._stopping.is_set() and allowance.left_s() <= 0.0:
+            offered_at, request_id, made = waiting
+            while not self._stopping.is_set() and allowance.left_s() <= 0.0 and not self._is_stale(offered_at):
                 self._stopping.wait(_PAUSE_S)
             if self._abandoning.is_set():
                 return
-            self._count(*waiting)
+            if self._is_stale(offered_at) and not self._stopping.is_set():
+                metrics.PROPENSITIES.labels("skipped").inc()
+                continue
+            self._count(request_id, made)
             spent_s = allowance.spent_s
             metrics.PROPENSITY_CPU_S.inc(spent_s - told_s)
             told_s = spent_s
+
+    def _is_stale(self, offered_at: float) -> bool:
+        """A slate that waits holds the model and the catalogue that it was made of."""
+        return self._monotonic() > offered_at + _PATIENCE_S
 
     def _count(self, request_id: RequestId, made: Made) -> None:
         fullness = 1.0 if self._stopping.is_set() else self._fullness(made)

@@ -24,8 +24,9 @@ from omakase.core.coordinates import columns, coordinates
 from omakase.core.errors import InvalidInput, NotFound
 from omakase.core.item_ids import UNKNOWN
 from omakase.core.item_learner import PerItemLearner
-from omakase.core.logistic import posterior_of
-from omakase.core.posterior import Posterior, Vector
+from omakase.core.learners import LinearLearner
+from omakase.core.logistic import LogisticLearner, posterior_of
+from omakase.core.posterior import Posterior, Vector, factor_of
 from omakase.core.suggestion import suggest
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
@@ -67,13 +68,13 @@ def show(
     name: Name,
     data_dir: ExistingDataDir,
     as_json: AsJson = False,
-    prior_precision: float = 1.0,
     config: OptionalConfig = None,
     item: Annotated[str, typer.Option(help="An item's own weights, of a per-item model; needs --config.")] = "",
 ) -> None:
     """A model's weights with their uncertainty, the surest first; and the generations that are kept.
 
-    With `--config` the coordinates have names. Those of a logistic model are log odds.
+    With `--config` the coordinates have names, and the prior is the configured one; without it, the default. Weights
+    of a logistic model are log odds.
 
     Example: `omakase models show home --config examples/storefront.yaml --data-dir data`
     """
@@ -82,9 +83,7 @@ def show(
     if item:
         names, mean, deviation = _weights_of(item, published, config, Deployment(data_dir, data_dir))
     else:
-        names, sums = _names(published, config), published.snapshot.statistics
-        is_logit = sums.is_logit
-        posterior = posterior_of(sums, prior_precision) if is_logit else Posterior.of(sums, "click", prior_precision)
+        names, posterior = _names(published, config), _posterior(published, config)
         mean, deviation = posterior.mean, np.sqrt((posterior.deviation_map() ** 2).sum(axis=1))
     order = np.argsort(-np.abs(mean) / deviation)
     weights = [{"coordinate": names[i], "mean": float(mean[i]), "deviation": float(deviation[i])} for i in order]
@@ -153,6 +152,18 @@ def _weights_of(
     factor = model.spec.encode_item(catalogue.item(place).metadata)
     scorer = model.learner.believe(published.snapshot.statistics).over([item_id], factor[np.newaxis])
     return ["1", *columns(model.spec.context)], *scorer.weights(0)
+
+
+def _posterior(published: Published, config: Path | None) -> Posterior:
+    """What is believed of clicks. Raises: Corrupt."""
+    sums, name = published.snapshot.statistics, published.key.rpartition("/")[0]
+    learner = None if config is None else ConfiguredModel.of(load_product(config), name).learner
+    if sums.is_logit:
+        logistic = learner if isinstance(learner, LogisticLearner) else LogisticLearner(0, 0)
+        return posterior_of(sums, logistic.prior_precision)
+    linear = learner if isinstance(learner, LinearLearner) else LinearLearner(0, 0)
+    prior = learner.prior_precision if isinstance(learner, PerItemLearner) else linear.prior
+    return Posterior.of(sums, "click", prior, factor_of(sums, prior))
 
 
 def _names(published: Published, config: Path | None) -> Sequence[str | int]:

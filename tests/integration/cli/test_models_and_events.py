@@ -77,7 +77,20 @@ def test_a_model_is_shown_with_its_surest_weights_first(omakase, deployment):
     assert sureness == sorted(sureness, reverse=True)
     assert shown["weights"][0]["coordinate"] == 0
     assert "kept generations: 1" in omakase("models", "show", "home/abc", *where).out
-    assert omakase("models", "show", "home", "--prior-precision", "-1000", *where).code == 3
+
+
+def test_what_is_shown_is_believed_on_the_configured_prior(omakase, deployment, tmp_path):
+    def deviations(prior: float) -> list[float]:
+        config = tmp_path / "shop.yaml"
+        config.write_text(PER_ITEM.replace("type: per_item", f"prior_precision: {prior}"))
+        model, store = ConfiguredModel.of(load_product(config), "home"), open_model_store(deployment.uris.models)
+        body = encode_snapshot(Snapshot("home", model.spec.schema_id, model.learner.empty()))
+        store.publish(model.key, body, if_generation=store.generation(model.key))
+        where = ("--json", "--config", config, "--data-dir", deployment.data_dir)
+        return sorted(weight["deviation"] for weight in omakase("models", "show", "home", *where).json()["weights"])
+
+    # Before anything is learnt the deviations are the prior's: four times the precision, half of them.
+    assert deviations(4.0) == pytest.approx([one / 2 for one in deviations(1.0)])
 
 
 def test_a_model_is_rolled_back_and_resumed(omakase, deployment):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -75,8 +77,10 @@ def records():
     return Records()
 
 
-def counter(records: Records, *, cpu_share: float = 10.0, max_draws: int = 64) -> PropensityCounter:
-    return PropensityCounter(Counting(4, max_draws, cpu_share), records, np.random.default_rng(2))
+def counter(
+    records: Records, *, cpu_share: float = 10.0, max_draws: int = 64, monotonic: Callable[[], float] = time.monotonic
+) -> PropensityCounter:
+    return PropensityCounter(Counting(4, max_draws, cpu_share), records, np.random.default_rng(2), monotonic)
 
 
 def test_every_slate_that_is_offered_in_peace_is_counted_and_recorded_by_its_id(records):
@@ -115,6 +119,20 @@ def test_who_finds_the_queue_full_is_skipped_and_said_so_and_offering_never_wait
     counting.start()
     counting.stop(60.0)
     assert grown(before) == {"counted": 256, "skipped": 44, "failed": 0}
+
+
+def test_what_has_waited_too_long_is_skipped_so_that_no_retired_model_is_held(records):
+    now = [100.0]
+    counting, before = counter(records, monotonic=lambda: now[0]), outcomes()
+    for n in range(3):
+        counting.offer(request_id(n), made())
+    now[0] += 21.0
+    counting.offer(request_id(3), made())
+    counting.start()
+    until(lambda: sum(grown(before).values()) == 4, "all were looked at")
+    counting.stop(30.0)
+    assert grown(before) == {"counted": 1, "skipped": 3, "failed": 0}
+    assert decode_propensities(records.records[0]).request_id == request_id(3)
 
 
 def test_stopping_gives_up_in_time_and_counts_what_it_gives_up(records):
