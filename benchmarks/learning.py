@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.scoring import timed
+from benchmarks.timing import timed
 from omakase.core.learners import LinearLearner
 from omakase.core.refolding import ExampleColumns
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.competitors import environment
-from benchmarks.scoring import TOP, Contestant, timed
+from benchmarks.scoring import TOP, Contestant
+from benchmarks.timing import timed
 from omakase.core.choices import Choice
 from omakase.core.item_learner import PerItemLearner
 from omakase.core.policies import Thompson

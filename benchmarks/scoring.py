@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.competitors import environment
+from benchmarks.timing import timed
 from omakase.config import load_product
 from omakase.configured import ConfiguredModel
 from omakase.core.beliefs import LinearScorer
@@ -178,16 +178,6 @@ def encoding() -> str:
     ]
     encoded, scored = (median(column) for column in zip(*rounds, strict=True))
     return f"  the example's request: encoded in {encoded:.1f} µs, 1000 items scored in {scored:.1f} µs"
-
-
-def timed(call: Callable[[], object], calls: int) -> float:
-    """The median of the calls, in µs."""
-    taken = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - started)
-    return 1e6 * median(taken)
 
 
 if __name__ == "__main__":

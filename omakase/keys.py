@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from omakase.config.document import Node, read
-from omakase.config.loading import read_text
+from omakase.config.text import read_text
 from omakase.core.errors import InvalidConfig, InvalidInput, Unavailable
 from omakase.core.ids import Keyring
 from omakase.core.suggestion import suggest
@@ -32,6 +32,7 @@ from omakase.core.suggestion import suggest
 _REQUIRED = ("signing_key", "keys", "pseudonym_key")
 _KNOWN = (*_REQUIRED, "server_keys")
 _KEY_BYTES = 32
+_MOST_BYTES = 1_000_000
 _KEY_NUMBERS = frozenset(str(number) for number in range(256))
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def load_keys(path: Path) -> Keyring:
     of, for that is how orchestrators mount secrets.
     Raises: InvalidConfig naming every fault; no message holds a key.
     """
-    root = _root(path, read_text(path))
+    root = _root(path, read_text(path, _MOST_BYTES))
     try:
         return Keyring(
             {int(number): bytes.fromhex(str(node.plain)) for number, node in root.entries("keys").items()},
@@ -56,7 +57,7 @@ def load_keys(path: Path) -> Keyring:
 
 def load_server_keys(path: Path) -> Mapping[str, bytes]:
     """The hashes of the server keys, by name. Raises: InvalidConfig, as `load_keys`."""
-    root = _root(path, read_text(path))
+    root = _root(path, read_text(path, _MOST_BYTES))
     return {name: bytes.fromhex(str(node.plain)) for name, node in root.entries("server_keys").items()}
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
+
+from benchmarks.timing import timed
 
 TOP = 10
 _TAUGHT = 200
@@ -29,17 +29,8 @@ def main() -> None:
             answer: dict[str, object] = {"ready": asked["name"]}
         else:
             assert call is not None
-            answer = {"us": _timed(call, asked["calls"])}
+            answer = {"us": timed(call, asked["calls"])}
         print(json.dumps(answer), flush=True)
-
-
-def _timed(call: Callable[[], object], calls: int) -> float:
-    taken = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - started)
-    return 1e6 * median(taken)
 
 
 def _world(n: int, d: int) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from omakase.config import consistency, validation
 from omakase.config.document import MAX_CHARACTERS, read
 from omakase.config.priors import read_priors
 from omakase.config.schema import BetaThompsonPolicy, Product
+from omakase.config.text import read_text
 from omakase.core.errors import InvalidConfig
 
 
@@ -18,7 +19,7 @@ def load_product(path: Path) -> Product:
 
     Raises: InvalidConfig with every fault, each as `file:line: path.to.key: what is wrong; did you mean 'x'?`.
     """
-    return _with_priors(parse_product(read_text(path), str(path)), path.absolute().parent)
+    return _with_priors(parse_product(read_text(path, 4 * MAX_CHARACTERS + 1), str(path)), path.absolute().parent)
 
 
 def _with_priors(product: Product, directory: Path) -> Product:
@@ -58,19 +59,3 @@ def parse_product(text: str, source: str = "configuration") -> Product:
         ordered = sorted(set(faults), key=lambda fault: (fault.line, str(fault)))
         raise InvalidConfig([f"{source}:{fault}" for fault in ordered])
     return product
-
-
-def read_text(path: Path) -> str:
-    """The text of a configuration or key file. Raises: InvalidConfig if there is none, or none that could be one."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(4 * MAX_CHARACTERS + 1)
-    except OSError as error:
-        raise InvalidConfig([f"{path}: cannot be read: {error.strerror}"]) from None
-    except ValueError:
-        raise InvalidConfig([f"{str(path)!r} is not a path"]) from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InvalidConfig([f"{path}:{line}: is not UTF-8 text"]) from None

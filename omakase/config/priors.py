@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from omakase.config.text import read_text
 from omakase.core.errors import InvalidConfig
 
 # What becomes of a line: item id, α, β; or what is wrong with it.
@@ -30,7 +31,7 @@ def read_priors(path: Path) -> dict[str, tuple[float, float]]:
     priors: dict[str, tuple[float, float]] = {}
     seen: dict[str, int] = {}
     faults: list[str] = []
-    for number, line in read(_text(path)):
+    for number, line in read(read_text(path)):
         fault = line if isinstance(line, str) else _take(line, number, priors, seen)
         if fault:
             faults.append(f"{path}:{number}: {fault}")
@@ -107,17 +108,3 @@ def _json_line(line: str) -> Line:
 
 
 _READERS: Mapping[str, Callable[[str], Iterator[tuple[int, Line]]]] = {".csv": _csv, ".json": _json, ".ndjson": _json}
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InvalidConfig([f"{path}: cannot be read: {error.strerror}"]) from None
-    except ValueError:
-        raise InvalidConfig([f"{str(path)!r} is not a path"]) from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InvalidConfig([f"{path}:{line}: is not UTF-8 text"]) from None
