@@ -21,7 +21,7 @@ _NOBODY: Indices = np.empty(0, dtype=np.intp)
 # The first block finds a bar for the others to beat, and is sorted out whole: it is shorter.
 _FIRST = 4096
 _BLOCK = 65_536
-# What a block of a product may have in scores, all its rows together: a quarter of a megabyte, which stays in the cache.
+# What a block of a product may have in scores, all its rows together: a quarter of a megabyte, which the cache keeps.
 _BLOCK_SCORES = 65_536
 _FOLDED = 128
 # Copying the rows that are wanted pays where at most this share of them is.
