@@ -147,7 +147,8 @@ def shape(value: Any) -> Any:
 
 def test_a_reader_gets_from_the_first_command_to_a_rollback(reader: Reader) -> None:
     online = [block for block in SHOP if "localhost" in block]
-    asks, visits, order = online  # the one request of the first screen, the loop over visitors, an order
+    # The one request of the first screen, the loop over visitors, an order, a slate explained.
+    asks, visits, order, explained = online
     before = SHOP[: SHOP.index(visits)]
     after = SHOP[SHOP.index(visits) + 1 :]
     for block in before:
@@ -166,8 +167,11 @@ def test_a_reader_gets_from_the_first_command_to_a_rollback(reader: Reader) -> N
         # Eight visitors, two events each, two rounds: every one had its 202.
         assert account.accepted == account.events.total == sum(account.events.ends.values()) == 32
         assert account.recorded == account.deliveries.total
-        printed = "".join(reader.runs(block) for block in after if block is not order)
+        printed = "".join(reader.runs(block) for block in after if block not in (order, explained))
         assert reader.runs(order) == '{"accepted":1,"rejected":[]}'
+        answer = json.loads(reader.runs(explained))
+        assert answer["excluded"]["items"]
+        assert all(item["explanation"]["reason"] for item in answer["items"])
     for words in ("taken by tracking", "kept generations: ", "learning is frozen", "learns again", "dead letter"):
         assert words in printed
 
