@@ -25,6 +25,15 @@ ITEMS = (
 CATALOGUE = Catalogue(ITEMS, 7)
 
 
+def test_an_item_that_was_made_before_is_made_anew_where_its_catalogue_differs():
+    catalogue = Catalogue([Item("a", value=1.0), Item("b")], 1)
+    assert catalogue.item(0) is catalogue.item(0)
+    assert catalogue.hiding([0]).item(0) == Item("a", value=1.0, hidden=True)
+    amended = catalogue.amended([Item("a", value=2.0)], 2)
+    assert amended is not None
+    assert (amended.item(0).value, catalogue.item(0).value) == (2.0, 1.0)
+
+
 def test_gives_back_the_items_that_it_was_made_of_in_their_order() -> None:
     assert tuple(CATALOGUE) == ITEMS
     assert [CATALOGUE.item(i) for i in range(len(CATALOGUE))] == list(ITEMS)
