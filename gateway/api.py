@@ -1,4 +1,4 @@
-"""What the gateway takes and gives, as JSON. The bounds here hold for every placement; `Surface.check` adds its own."""
+"""What the gateway takes, as JSON. The bounds here hold for every placement; `Surface.check` adds its own."""
 
 from __future__ import annotations
 
@@ -146,91 +146,6 @@ class RecommendationRequest(BaseModel):
         if self.user_id is None and self.anonymous_id is None:
             raise ValueError("send user_id or anonymous_id, or both")
         return self
-
-
-class Contribution(BaseModel):
-    """What one feature adds to an item's mean; `device=ios × category=shoes` is one feature."""
-
-    feature: str
-    value: float
-
-
-class Explanation(BaseModel):
-    """Why an item stands where it does. What the policy does not rank by is null, and empty."""
-
-    draw: float = Field(description="The score as it was drawn.")
-    mean: float | None = Field(description="What may be drawn has this mean,")
-    deviation: float | None = Field(description="and this standard deviation.")
-    place_by_mean: int | None = Field(description="Where the mean alone would put it among all that may be shown.")
-    contributions: list[Contribution] = Field(description="The largest; all together sum to the mean, or its log odds.")
-    reason: str
-
-
-class Exclusion(BaseModel):
-    """An item that could not be shown, and why."""
-
-    item_id: str
-    reason: str
-
-
-class Exclusions(BaseModel):
-    """What could not be shown: how many items for which reason, and those that were named, or are few."""
-
-    counts: dict[str, int]
-    items: list[Exclusion]
-
-
-class RecommendedItem(BaseModel):
-    """One item of the slate."""
-
-    item_id: str
-    delivery_id: str = Field(description="Send it back with every event of this item.")
-    position: int = Field(description="From 1.")
-    score: float = Field(description="What ranked the item; it compares within this slate only and is no probability.")
-    predicted_click: float | None = Field(description="Probability of a click on an impression, if the policy has one.")
-    expected_value: float | None = Field(description="Per impression, in the shop's currency, where known.")
-    explanation: Explanation | None = Field(default=None, description="With `?explain=true`.")
-
-
-class RecommendationResponse(BaseModel):
-    """A slate, best first. It is shorter than `limit` where fewer items are eligible, and may be empty."""
-
-    model_config = ConfigDict(
-        protected_namespaces=(),
-        json_schema_extra={
-            "examples": [
-                {
-                    "request_id": "AZX3kQ0AQm9vS3hYcGxYdw",
-                    "placement": "home-top",
-                    "variant": "learnt",
-                    "policy": "thompson",
-                    "model_version": "clicks/0c9a1f52ab3d@41",
-                    "fallback": False,
-                    "ignored": [],
-                    "items": [
-                        {
-                            "item_id": "i7",
-                            "delivery_id": "AZX3kQ0AQm9vS3hYcGxYdwEBq1v0o7nT",
-                            "position": 1,
-                            "score": 0.061,
-                            "predicted_click": 0.043,
-                            "expected_value": 1.72,
-                        }
-                    ],
-                }
-            ]
-        },
-    )
-
-    request_id: str
-    placement: str
-    variant: str = Field(description="The arm this person is in, also when the slate is a fallback.")
-    policy: str = Field(description="The policy that ranked, `fallback` if none could.")
-    model_version: str | None = Field(description="The model that ranked; null if none did.")
-    fallback: bool = Field(description="Whether the gateway ranked by itself because the recommender could not.")
-    ignored: list[str] = Field(description="Candidates that were left out: unknown, sold out or hidden.")
-    items: list[RecommendedItem]
-    excluded: Exclusions | None = Field(default=None, description="With `?explain=true`.")
 
 
 def parse_request(body: bytes) -> RecommendationRequest:

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+import msgspec
+from fastapi import FastAPI, Query, Response
 
-from gateway.api import RecommendationRequest, RecommendationResponse, parse_request
+from gateway.answers import EXAMPLE, Recommendation
+from gateway.api import RecommendationRequest
 from gateway.fallback import Fallback
-from gateway.metrics import REQUESTS
 from gateway.recommenders import Recommender
+from gateway.route import PATH, RecommendationsRoute
 from gateway.service import Gateway
 from gateway.shelf import Shelf, ShelfLoader
 from gateway.surfaces import Surfaces
@@ -95,23 +95,25 @@ def new_app(parts: Parts) -> FastAPI:
         await asyncio.to_thread(parts.shipper.stop, parts.drain_s)
 
     app = FastAPI(title="Omakase gateway", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
-    _add_recommendations(app, gateway)  # first: routes are tried in order
+    _describe_recommendations(app)
     install(app, parts.max_body_bytes, state.is_ready)
+    app.add_middleware(RecommendationsRoute, gateway=gateway, max_body_bytes=parts.max_body_bytes)  # the last is first
     return app
 
 
-def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
-    # The body is read here and not by FastAPI: its JSON reader takes NaN, lone surrogates and numbers without end.
-    schema = {**inline_schema(RecommendationRequest), "additionalProperties": False}
-    described = {"required": True, "content": {"application/json": {"schema": schema}}}
+def _describe_recommendations(app: FastAPI) -> None:
+    """Puts the path into the OpenAPI document. It is answered by `RecommendationsRoute`, before this is asked."""
+    body = {**inline_schema(RecommendationRequest.model_json_schema()), "additionalProperties": False}
+    answer = inline_schema(msgspec.json.schema(Recommendation))
 
     @app.post(
-        "/v1/recommendations",
+        PATH,
         tags=["recommendations"],
         summary="What to show this person here",
-        response_model=RecommendationResponse,
-        openapi_extra={"requestBody": described},
+        response_class=Response,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
         responses={
+            200: {"content": {"application/json": {"schema": answer, "example": EXAMPLE}}},
             400: _told("The body is not JSON in UTF-8"),
             404: _told("No such placement"),
             413: _told("Too large a body"),
@@ -119,23 +121,13 @@ def _add_recommendations(app: FastAPI, gateway: Gateway) -> None:
             503: _told("Before the first catalogue"),
         },
     )
-    async def recommend(request: Request, explain: bool = False) -> Response:
-        body = await request.body()
-        try:
-            parsed = parse_request(body)
-        except HTTPException:
-            REQUESTS.labels("", "", "", "400", "").inc()
-            raise
-        except RequestValidationError:
-            REQUESTS.labels("", "", "", "422", "").inc()
-            raise
-        answer = await gateway.recommend(parsed, explain=explain)
-        return Response(
-            answer.model_dump_json(exclude=None if explain else _UNEXPLAINED), media_type="application/json"
-        )
+    async def recommend(
+        explain: Annotated[bool, Query(description="Say why each item stands where it does.")] = False,
+    ) -> Response:
+        raise AssertionError("answered before it comes here")
 
 
-_UNEXPLAINED: dict[str, Any] = {"excluded": True, "items": {"__all__": {"explanation"}}}
+_EXPLAIN = Query(description="Say why each item stands where it does.")
 
 
 def _told(what: str) -> dict[str, object]:

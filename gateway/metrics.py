@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter(
@@ -19,3 +21,21 @@ RECORDS_LOST = Counter(
     "omakase_gateway_records_lost_total", "Fallback slates served without a delivery record: the spool took none"
 )
 CATALOGUE = Gauge("omakase_gateway_catalogue_generation", "Generation of the catalogue that fallbacks are built from")
+LATE = Counter(
+    "omakase_gateway_late_slates_total", "Slates that a recommender recorded and that came too late", ["recommender"]
+)
+
+
+def count(placement: str, variant: str, policy: str, status: str, fallback: str) -> None:
+    """One more request of this kind."""
+    _counted(placement, variant, policy, status, fallback).inc()
+
+
+@lru_cache(maxsize=1024)
+def latency(placement: str) -> Histogram:
+    return LATENCY_S.labels(placement)
+
+
+@lru_cache(maxsize=4096)
+def _counted(*labels: str) -> Counter:
+    return REQUESTS.labels(*labels)  # finding it costs more than counting

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from gateway import metrics
-from gateway.answers import answered, fallen_back
-from gateway.api import RecommendationRequest, RecommendationResponse
+from gateway.answers import Recommendation, answered, fallen_back
+from gateway.api import RecommendationRequest
 from gateway.fallback import Fallback, Wanted
 from gateway.recommenders import Away
 from gateway.surfaces import Arm, Surface, Surfaces
 from omakase.core.errors import InvalidInput, NotFound, Unavailable
 from omakase.core.ids import NOBODY, Keyring, Pseudonym
+from omakase.core.values import Facts
 from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers."""
+
+    request: RecommendationRequest
+    surface: Surface
+    arm: Arm
+    unit: Pseudonym
+    user: Pseudonym
+    limit: int
+    explain: bool
+
+    @property
+    def context(self) -> Facts:
+        return self.request.context if self.request.consent.personalise else {}
 
 
 class Gateway:
@@ -28,62 +47,45 @@ class Gateway:
         self._fallback = fallback
         self._keyring = keyring
 
-    async def recommend(self, request: RecommendationRequest, *, explain: bool = False) -> RecommendationResponse:
+    async def recommend(self, request: RecommendationRequest, *, explain: bool = False) -> Recommendation:
         """Raises: NotFound for the placement; InvalidInput; Unavailable only before the first catalogue."""
         started = time.perf_counter()
+        placement = variant = ""
         try:
             surface = self._surfaces.named(request.placement)
-        except NotFound:
-            metrics.REQUESTS.labels("", "", "", "404", "").inc()
-            raise
-        arm: Arm | None = None
-        try:
-            limit = surface.check(request)
-            unit, user = self._pseudonyms(request)
-            arm = surface.arm_of(unit)
-            answer, reason = await self._answer(request, surface, arm, unit, user, limit, explain)
+            placement = surface.name
+            asked = self._asked(request, surface, explain)
+            variant = asked.arm.variant
+            answer, reason = await self._answer(asked)
         except (InvalidInput, Unavailable) as error:
-            status = "422" if isinstance(error, InvalidInput) else "503"
-            metrics.REQUESTS.labels(surface.name, arm.variant if arm else "", "", status, "").inc()
+            metrics.count(placement, variant, "", _status(error), "")
             raise
-        metrics.REQUESTS.labels(surface.name, arm.variant, answer.policy, "200", reason).inc()
-        metrics.LATENCY_S.labels(surface.name).observe(time.perf_counter() - started)
+        metrics.count(placement, variant, answer.policy, "200", reason)
+        metrics.latency(placement).observe(time.perf_counter() - started)
         return answer
 
-    async def _answer(
-        self,
-        request: RecommendationRequest,
-        surface: Surface,
-        arm: Arm,
-        unit: Pseudonym,
-        user: Pseudonym,
-        limit: int,
-        explain: bool,
-    ) -> tuple[RecommendationResponse, str]:
-        """The answer, and why it is a fallback; empty if it is none."""
+    def _asked(self, request: RecommendationRequest, surface: Surface, explain: bool) -> Asked:
+        limit = surface.check(request)
+        unit, user = self._pseudonyms(request)
         consent = request.consent
-        sent_unit = unit if consent.measure else NOBODY
-        sent_user = user if consent.measure or consent.personalise else NOBODY
-        query = _query(request, surface.name, arm, sent_unit, sent_user, limit)
-        query.explain = explain
+        return Asked(
+            request,
+            surface,
+            surface.arm_of(unit),
+            unit if consent.measure else NOBODY,
+            user if consent.measure or consent.personalise else NOBODY,
+            limit,
+            explain,
+        )
+
+    async def _answer(self, asked: Asked) -> tuple[Recommendation, str]:
+        """The answer, and why it is a fallback; empty if it is none."""
         try:
-            reply = await arm.recommender.ask(query)
+            reply = await asked.arm.recommender.ask(_query(asked))
         except Away as away:
-            wanted = Wanted(
-                placement=surface.name,
-                variant=arm.variant,
-                unit=sent_unit,
-                user=sent_user,
-                context=request.context if consent.personalise else {},
-                limit=limit,
-                exclude=request.exclude,
-                candidates=request.candidates,
-                filters=request.filter,
-                measure=consent.measure,
-            )
-            slate, ignored = self._fallback.slate(wanted)
+            slate, ignored = self._fallback.slate(_wanted(asked))
             return fallen_back(slate, ignored), away.reason
-        return answered(surface.name, arm, reply), ""
+        return answered(asked.surface.name, asked.arm, reply), ""
 
     def _pseudonyms(self, request: RecommendationRequest) -> tuple[Pseudonym, Pseudonym]:
         """The unit of the experiment, and the user; NOBODY if nobody is logged in."""
@@ -93,24 +95,45 @@ class Gateway:
         return user, user
 
 
-def _query(
-    request: RecommendationRequest, placement: str, arm: Arm, unit: Pseudonym, user: Pseudonym, limit: int
-) -> pb.RecommendRequest:
+def _status(error: InvalidInput | Unavailable) -> str:
+    if isinstance(error, NotFound):
+        return "404"
+    return "422" if isinstance(error, InvalidInput) else "503"
+
+
+def _query(asked: Asked) -> pb.RecommendRequest:
+    request, arm = asked.request, asked.arm
     query = pb.RecommendRequest(
-        placement=placement,
+        placement=asked.surface.name,
         variant=arm.variant,
         policy=arm.policy,
         model=arm.model,
-        unit=unit,
-        user=user,
-        limit=limit,
+        unit=asked.unit,
+        user=asked.user,
+        limit=asked.limit,
         exclude=request.exclude,
         candidates=request.candidates,
         restricted=request.candidates is not None,
         personalise=request.consent.personalise,
         measure=request.consent.measure,
+        explain=asked.explain,
     )
-    if request.consent.personalise:
-        encode_facts(request.context, query.context)
+    encode_facts(asked.context, query.context)
     encode_facts(request.filter, query.filter)
     return query
+
+
+def _wanted(asked: Asked) -> Wanted:
+    request = asked.request
+    return Wanted(
+        placement=asked.surface.name,
+        variant=asked.arm.variant,
+        unit=asked.unit,
+        user=asked.user,
+        context=asked.context,
+        limit=asked.limit,
+        exclude=request.exclude,
+        candidates=request.candidates,
+        filters=request.filter,
+        measure=request.consent.measure,
+    )

@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 SLATES = Counter("omakase_recommender_slates_total", "Slates ranked and recorded", ["placement", "policy"])
 RANKING_S = Histogram(
     "omakase_recommender_ranking_seconds",
-    "Time from a decoded request to its encoded delivery record",
+    "Time from the requests of a batch to their encoded delivery records",
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25),
 )
 SPOOL_FAILURES = Counter("omakase_recommender_spool_failures_total", "Slates refused because the spool took no record")

@@ -35,7 +35,10 @@ _NO_FACTOR: Factor = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What the gateway asks. `candidates` None means the whole catalogue, an empty list nothing."""
+    """What the gateway asks. `candidates` None means the whole catalogue, an empty list nothing.
+
+    `experiment` to `trace` are only recorded; from a slate that is not to be `learnt` no model learns.
+    """
 
     placement: str
     variant: str
@@ -49,6 +52,11 @@ class Query:
     candidates: Sequence[str] | None
     personalise: bool
     filters: Facts = field(default_factory=dict)
+    experiment: str = ""
+    assigned_by: str = ""
+    shadow: bool = False
+    learnt: bool = True
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ class Ranker:
             placement=query.placement,
             variant=query.variant,
             policy=query.policy,
-            model=model.key if model else "",
+            model=model.key if model and query.learnt else "",
             model_version=_version(policy, model, counted),
             catalogue_generation=bundle.catalogue.generation,
             unit=query.unit,
@@ -134,6 +142,10 @@ class Ranker:
             context=facts,
             context_factor=context_factor,
             deliveries=stamp(ranked, request_id, self._keyring),
+            experiment=query.experiment,
+            assigned_by=query.assigned_by,
+            shadow=query.shadow,
+            trace=query.trace,
         )
         made = Made(policy, model, scorer, items.catalogue, context_factor, choice, ranking, query)
         return Answer(slate, ignored, made)

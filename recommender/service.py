@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 import grpc
 
-from omakase.core.errors import Unavailable
-from omakase.core.ids import Pseudonym
+from omakase.core.errors import OmakaseError, Unavailable
 from omakase.core.slates import anonymous
 from omakase.ports.delivery_log import DeliveryLog
 from omakase.serving.refresher import Refresher
 from omakase.serving.rpc import answering
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import recommender_pb2_grpc
-from omakase.wire import decode_facts, encode_slate
+from omakase.wire import encode_slate
 from recommender import metrics
 from recommender.bundle import Bundle
-from recommender.explaining import add_explanations
+from recommender.messages import query_of, refusal_of, reply_of
 from recommender.propensities import PropensityCounter
-from recommender.ranking import Answer, Query, Ranker
+from recommender.ranking import Answer, Ranker
+
+log = logging.getLogger(__name__)
 
 NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
-Call: TypeAlias = "grpc.aio.ServicerContext[pb.RecommendRequest, pb.RecommendResponse]"
+Call: TypeAlias = "grpc.aio.ServicerContext[pb.RecommendBatch, pb.RecommendReplies]"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A request, its slate, and the record that has to be kept of it before anybody sees it."""
+
+    request: pb.RecommendRequest
+    answer: Answer
+    record: bytes
+
+
+Outcome: TypeAlias = Ranked | OmakaseError
 
 
 class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
-    """Ranks, records, answers; in this order. How likely the slate was is counted after it was recorded."""
+    """Ranks, records, answers; in this order. How likely a slate was is counted after it was recorded.
+
+    One request that cannot be served leaves the others of its batch alone. All records of a batch are one write.
+    """
 
     def __init__(
         self, bundles: Refresher[Bundle], ranker: Ranker, deliveries: DeliveryLog, propensities: PropensityCounter
@@ -39,75 +58,62 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         self._deliveries = deliveries
         self._propensities = propensities
 
-    async def Recommend(self, request: pb.RecommendRequest, context: Call) -> pb.RecommendResponse:  # noqa: N802
+    async def Recommend(self, request: pb.RecommendBatch, context: Call) -> pb.RecommendReplies:  # noqa: N802
         return await answering(context, partial(self._recommend, request, context))
 
-    async def _recommend(self, request: pb.RecommendRequest, context: Call) -> pb.RecommendResponse:
+    async def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies:
         bundle = self._bundles.current
         if bundle is None:
             raise Unavailable("starting: no catalogue and no models yet")
         started = time.perf_counter()
-        answer = self._ranker.answer(bundle, query_of(request))
-        slate = answer.slate
-        record = encode_slate(slate if request.measure else anonymous(slate))
-        metrics.RANKING_S.observe(time.perf_counter() - started)
+        outcomes = [self._rank(bundle, request) for request in batch.requests]
+        took_s = time.perf_counter() - started
+        metrics.RANKING_S.observe(took_s)
         if is_gone(context):
-            metrics.CALLERS_GONE.inc()
-            raise Unavailable("the caller has gone: its slate was dropped unrecorded")
-        self._record(record)
-        self._propensities.offer(slate.request_id, answer.made)
-        metrics.SLATES.labels(slate.placement, slate.policy).inc()
-        return response_of(answer, explain=request.explain)
+            metrics.CALLERS_GONE.inc(len(outcomes))
+            raise Unavailable("the caller has gone: its slates were dropped unrecorded")
+        recorded = self._record([in_time(outcome, took_s) for outcome in outcomes])
+        return pb.RecommendReplies(replies=[self._reply(outcome) for outcome in recorded])
 
-    def _record(self, record: bytes) -> None:
+    def _rank(self, bundle: Bundle, request: pb.RecommendRequest) -> Outcome:
         try:
-            self._deliveries.append(record)
-        except Unavailable:
-            metrics.SPOOL_FAILURES.inc()
-            raise
+            answer = self._ranker.answer(bundle, query_of(request))
+            slate = answer.slate
+            return Ranked(request, answer, encode_slate(slate if request.measure else anonymous(slate)))
+        except OmakaseError as error:
+            return error
+        except Exception:  # a bug that one request meets is not to take the others of the batch with it
+            log.exception("a request could not be ranked")
+            return OmakaseError("the request could not be ranked; see the recommender's log")
+
+    def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        records = [outcome.record for outcome in outcomes if isinstance(outcome, Ranked)]
+        try:
+            if records:
+                self._deliveries.append(*records)
+        except Unavailable as error:
+            metrics.SPOOL_FAILURES.inc(len(records))
+            return [error if isinstance(outcome, Ranked) else outcome for outcome in outcomes]
+        return outcomes
+
+    def _reply(self, outcome: Outcome) -> pb.RecommendReply:
+        if not isinstance(outcome, Ranked):
+            return refusal_of(outcome)
+        slate = outcome.answer.slate
+        self._propensities.offer(slate.request_id, outcome.answer.made)
+        metrics.SLATES.labels(slate.placement, slate.policy).inc()
+        return reply_of(outcome.answer, explain=outcome.request.explain)
 
 
 def is_gone(context: Call) -> bool:
-    """Whether nobody waits for the answer any more. A record of a slate that nobody saw would be counted as unseen."""
+    """Whether nobody waits for the answers any more. A record of a slate that nobody saw would be counted as unseen."""
     remaining_s = context.time_remaining()
     return context.cancelled() or (remaining_s is not None and remaining_s <= 0)
 
 
-def query_of(request: pb.RecommendRequest) -> Query:
-    return Query(
-        placement=request.placement,
-        variant=request.variant,
-        policy=request.policy,
-        model=request.model,
-        unit=Pseudonym(request.unit),
-        user=Pseudonym(request.user),
-        context=decode_facts(request.context) if request.personalise else {},
-        limit=request.limit,
-        exclude=request.exclude,
-        candidates=request.candidates if request.restricted else None,
-        personalise=request.personalise,
-        filters=decode_facts(request.filter),
-    )
-
-
-def response_of(answer: Answer, *, explain: bool = False) -> pb.RecommendResponse:
-    slate = answer.slate
-    response = pb.RecommendResponse(
-        request_id=slate.request_id,
-        model_version=slate.model_version,
-        ignored=answer.ignored,
-        items=[
-            pb.RankedItem(
-                item_id=delivery.item_id,
-                delivery_id=delivery.delivery_id,
-                position=delivery.position,
-                score=delivery.score,
-                predicted_click=delivery.predicted_click,
-                expected_value=delivery.expected_value,
-            )
-            for delivery in slate.deliveries
-        ],
-    )
-    if explain:
-        add_explanations(response, answer.made)
-    return response
+def in_time(outcome: Outcome, took_s: float) -> Outcome:
+    """The outcome, unless nobody waits for this one any more."""
+    if isinstance(outcome, Ranked) and 0 < outcome.request.left_ms <= took_s * 1000:
+        metrics.CALLERS_GONE.inc()
+        return Unavailable("not in time: the slate was dropped unrecorded")
+    return outcome

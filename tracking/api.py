@@ -29,7 +29,8 @@ REJECTED = Counter("omakase_events_rejected", "Events refused at the door", ["re
 _TURN = 100
 _MAX_PARTS = 20
 _GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inline_schema(EventsIn)}}}}
+_EVENTS = inline_schema(EventsIn.model_json_schema())
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EVENTS}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or not an object with a list of events"},
     401: {"description": "a server key that is not ours"},

@@ -18,7 +18,7 @@ from tracking.door import Door
 from tracking.events import EventsOut, Rejected, Rejection
 from tracking.orders import OrderIn, OrderReader, OrdersIn
 
-_EITHER = {"oneOf": [inline_schema(OrderIn), inline_schema(OrdersIn)]}
+_EITHER = {"oneOf": [inline_schema(OrderIn.model_json_schema()), inline_schema(OrdersIn.model_json_schema())]}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EITHER}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or neither an order line nor an object with a list of them"},

@@ -39,6 +39,9 @@ class Slate:
 
     Features are kept factored: the context factor (m,) once, an item factor (p,) per delivery; x is their exact
     product. Training learns from what was served, never from today's catalogue. Units: served_at in Unix seconds.
+
+    `experiment` is empty outside of one; a `shadow` was never shown to anybody; `trace` is a traceparent of W3C's Trace
+    Context, or empty.
     """
 
     request_id: RequestId
@@ -55,6 +58,10 @@ class Slate:
     context_factor: NDArray[np.float32]
     deliveries: tuple[Delivery, ...]
     fallback: bool = False
+    experiment: str = ""
+    assigned_by: str = ""
+    shadow: bool = False
+    trace: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.served_at < 1e11:

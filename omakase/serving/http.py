@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,9 +43,9 @@ def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+def inline_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of a body that a route reads by itself, without references: it stands in the OpenAPI alone."""
-    schema = model.model_json_schema()
+    schema = dict(schema)
     definitions = schema.pop("$defs", {})
 
     def inlined(part: Any) -> Any:
@@ -63,12 +62,42 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
     return found
 
 
+def failure(error: Exception) -> Response:
+    """The answer that an error becomes, for a route that is answered before the app's own handlers. Raises: others."""
+    if isinstance(error, RequestValidationError):
+        return _validation_problem(error)
+    if isinstance(error, HTTPException):
+        return _http_problem(error)
+    if isinstance(error, OmakaseError):
+        return _omakase_problem(error)
+    if isinstance(error, ClientDisconnect):
+        return problem(HTTPStatus.BAD_REQUEST, "the body ended early")  # nobody is there to read it
+    log.error("a request failed", exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; it has been logged")
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """The body of a request. Raises: HTTPException 413 as soon as it is too long; ClientDisconnect."""
+    too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _explain(max_bytes))
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            raise too_large
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body") or b""
+        if len(body) > max_bytes:
+            raise too_large
+        if not message.get("more_body", False):
+            return body
+
+
 def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> None:
     """Give an app its error answers, its body limit, and `/livez`, `/readyz` and `/metrics`."""
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(OmakaseError, _on_omakase_error)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    for kind in (RequestValidationError, HTTPException, OmakaseError, ClientDisconnect):
+        app.add_exception_handler(kind, _on_error)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
 
     @app.get("/livez", tags=["operations"], summary="The loop turns")
@@ -105,7 +134,7 @@ class BodyLimit:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._max_bytes:
-            too_large = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._explain())
+            too_large = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _explain(self._max_bytes))
             await too_large(scope, receive, send)
             return
         await self._app(scope, self._counting(receive), send)
@@ -118,13 +147,10 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._explain())
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _explain(self._max_bytes))
             return message
 
         return counted
-
-    def _explain(self) -> str:
-        return f"the body is larger than {self._max_bytes} bytes: send less at a time"
 
 
 async def serve(app: FastAPI, settings: HttpSettings) -> None:
@@ -175,8 +201,11 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _on_validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _on_error(_: Request, error: Exception) -> Response:
+    return failure(error)
+
+
+def _validation_problem(error: RequestValidationError) -> Response:
     faults = [
         {"field": ".".join(str(part) for part in fault["loc"] if part != "body"), "message": str(fault["msg"])}
         for fault in error.errors()
@@ -184,19 +213,18 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not fit; see errors", faults)
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _http_problem(error: HTTPException) -> Response:
     answer = problem(error.status_code, str(error.detail), retry_after_s=1)
     answer.headers.update(error.headers or {})
     return answer
 
 
-async def _on_disconnect(_: Request, __: Exception) -> Response:
-    return problem(HTTPStatus.BAD_REQUEST, "the body ended early")  # nobody is there to read it
-
-
-async def _on_omakase_error(_: Request, error: Exception) -> Response:
+def _omakase_problem(error: OmakaseError) -> Response:
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed: %s", error)
     return problem(status, str(error), retry_after_s=error.retry_after_s if isinstance(error, Overloaded) else 1)
+
+
+def _explain(max_bytes: int) -> str:
+    return f"the body is larger than {max_bytes} bytes: send less at a time"

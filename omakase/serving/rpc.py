@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -11,8 +11,10 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from omakase.core.errors import Corrupt, InvalidInput, NotFound, OmakaseError, Unavailable
+from omakase.serving.tls import MutualTls
 
 Code = grpc.StatusCode
+Options: TypeAlias = Sequence[tuple[str, Any]]
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
@@ -48,21 +50,48 @@ def new_server(services: Sequence[str], health: Health, max_message_bytes: int =
     return server
 
 
+def bind(server: grpc.aio.Server, address: str, tls: MutualTls | None) -> int:
+    """Listen at `address`: with `tls` only for those who show a certificate. Returns the port."""
+    return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.server())
+
+
+def new_channel(target: str, tls: MutualTls | None, options: Options = ()) -> grpc.aio.Channel:
+    """A channel to another service."""
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, tls.client(), options=options)
+
+
+def new_blocking_channel(target: str, tls: MutualTls | None, options: Options = ()) -> grpc.Channel:
+    """The same, for threads."""
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, tls.client(), options=options)
+
+
 async def answering(context: grpc.aio.ServicerContext[Request, Reply], work: Callable[[], Awaitable[Reply]]) -> Reply:
     """Run a handler; an error of the core ends the call with its code and its message."""
     try:
         return await work()
     except OmakaseError as error:
-        code = next(code for kind, code in CODES if isinstance(error, kind))
-        await context.abort(code, str(error))
+        await context.abort(code_of(error), str(error))
         raise AssertionError("abort does not return") from error
+
+
+def code_of(error: OmakaseError) -> grpc.StatusCode:
+    """The code that an error crosses the wire as."""
+    return next(code for kind, code in CODES if isinstance(error, kind))
 
 
 def error_of(call: grpc.RpcError) -> OmakaseError:
     """The error of the core that a failed call stands for: InvalidInput, NotFound or Unavailable."""
-    code, details = call.code(), call.details()
+    return error_for(call.code(), call.details())
+
+
+def error_for(code: grpc.StatusCode, message: str | None) -> OmakaseError:
+    """As `error_of`, for a code that came in a message."""
     if code is Code.INVALID_ARGUMENT:
-        return InvalidInput(details)
+        return InvalidInput(message)
     if code is Code.FAILED_PRECONDITION:
-        return NotFound(details)
-    return Unavailable(f"{code.name}: {details}")
+        return NotFound(message)
+    return Unavailable(f"{code.name}: {message}")

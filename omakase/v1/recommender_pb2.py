@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from omakase.v1 import values_pb2 as omakase_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1comakase/v1/recommender.proto\x12\nomakase.v1\x1a\x17omakase/v1/values.proto\"\xeb\x03\n\x10RecommendRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12:\n\x07\x63ontext\x18\x07 \x03(\x0b\x32).omakase.v1.RecommendRequest.ContextEntry\x12\r\n\x05limit\x18\x08 \x01(\r\x12\x0f\n\x07\x65xclude\x18\t \x03(\t\x12\x12\n\ncandidates\x18\n \x03(\t\x12\x12\n\nrestricted\x18\x0b \x01(\x08\x12\x13\n\x0bpersonalise\x18\x0c \x01(\x08\x12\x0f\n\x07measure\x18\r \x01(\x08\x12\x38\n\x06\x66ilter\x18\x0e \x03(\x0b\x32(.omakase.v1.RecommendRequest.FilterEntry\x12\x0f\n\x07\x65xplain\x18\x0f \x01(\x08\x1a\x41\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.omakase.v1.Value:\x02\x38\x01\x1a@\n\x0b\x46ilterEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.omakase.v1.Value:\x02\x38\x01\"\xa0\x01\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0f\n\x07ignored\x18\x03 \x03(\t\x12%\n\x05items\x18\x04 \x03(\x0b\x32\x16.omakase.v1.RankedItem\x12(\n\x08\x65xcluded\x18\x05 \x01(\x0b\x32\x16.omakase.v1.Exclusions\"\x94\x01\n\nExclusions\x12\x32\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\".omakase.v1.Exclusions.CountsEntry\x12#\n\x05items\x18\x02 \x03(\x0b\x32\x14.omakase.v1.Excluded\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"+\n\x08\x45xcluded\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xe3\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x1c\n\x0fpredicted_click\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x65xpected_value\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12,\n\x0b\x65xplanation\x18\x07 \x01(\x0b\x32\x17.omakase.v1.ExplanationB\x12\n\x10_predicted_clickB\x11\n\x0f_expected_value\"\xcc\x01\n\x0b\x45xplanation\x12\x0c\n\x04\x64raw\x18\x01 \x01(\x01\x12\x11\n\x04mean\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tdeviation\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rplace_by_mean\x18\x04 \x01(\rH\x02\x88\x01\x01\x12/\n\rcontributions\x18\x05 \x03(\x0b\x32\x18.omakase.v1.Contribution\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x07\n\x05_meanB\x0c\n\n_deviationB\x10\n\x0e_place_by_mean\".\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x32W\n\x0bRecommender\x12H\n\tRecommend\x12\x1c.omakase.v1.RecommendRequest\x1a\x1d.omakase.v1.RecommendResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1comakase/v1/recommender.proto\x12\nomakase.v1\x1a\x17omakase/v1/values.proto\"@\n\x0eRecommendBatch\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.omakase.v1.RecommendRequest\"?\n\x10RecommendReplies\x12+\n\x07replies\x18\x01 \x03(\x0b\x32\x1a.omakase.v1.RecommendReply\"s\n\x0eRecommendReply\x12.\n\x05slate\x18\x01 \x01(\x0b\x32\x1d.omakase.v1.RecommendResponseH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.omakase.v1.RefusalH\x00\x42\t\n\x07outcome\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xd6\x04\n\x10RecommendRequest\x12\x11\n\tplacement\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12:\n\x07\x63ontext\x18\x07 \x03(\x0b\x32).omakase.v1.RecommendRequest.ContextEntry\x12\r\n\x05limit\x18\x08 \x01(\r\x12\x0f\n\x07\x65xclude\x18\t \x03(\t\x12\x12\n\ncandidates\x18\n \x03(\t\x12\x12\n\nrestricted\x18\x0b \x01(\x08\x12\x13\n\x0bpersonalise\x18\x0c \x01(\x08\x12\x0f\n\x07measure\x18\r \x01(\x08\x12\x38\n\x06\x66ilter\x18\x0e \x03(\x0b\x32(.omakase.v1.RecommendRequest.FilterEntry\x12\x0f\n\x07\x65xplain\x18\x0f \x01(\x08\x12\x12\n\nexperiment\x18\x10 \x01(\t\x12\x13\n\x0b\x61ssigned_by\x18\x11 \x01(\t\x12\x0e\n\x06shadow\x18\x12 \x01(\x08\x12\x10\n\x08unlearnt\x18\x13 \x01(\x08\x12\x0f\n\x07left_ms\x18\x14 \x01(\r\x12\r\n\x05trace\x18\x15 \x01(\t\x1a\x41\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.omakase.v1.Value:\x02\x38\x01\x1a@\n\x0b\x46ilterEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.omakase.v1.Value:\x02\x38\x01\"\xa0\x01\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0f\n\x07ignored\x18\x03 \x03(\t\x12%\n\x05items\x18\x04 \x03(\x0b\x32\x16.omakase.v1.RankedItem\x12(\n\x08\x65xcluded\x18\x05 \x01(\x0b\x32\x16.omakase.v1.Exclusions\"\x94\x01\n\nExclusions\x12\x32\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\".omakase.v1.Exclusions.CountsEntry\x12#\n\x05items\x18\x02 \x03(\x0b\x32\x14.omakase.v1.Excluded\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"+\n\x08\x45xcluded\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xe3\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x1c\n\x0fpredicted_click\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x65xpected_value\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12,\n\x0b\x65xplanation\x18\x07 \x01(\x0b\x32\x17.omakase.v1.ExplanationB\x12\n\x10_predicted_clickB\x11\n\x0f_expected_value\"\xcc\x01\n\x0b\x45xplanation\x12\x0c\n\x04\x64raw\x18\x01 \x01(\x01\x12\x11\n\x04mean\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tdeviation\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rplace_by_mean\x18\x04 \x01(\rH\x02\x88\x01\x01\x12/\n\rcontributions\x18\x05 \x03(\x0b\x32\x18.omakase.v1.Contribution\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x07\n\x05_meanB\x0c\n\n_deviationB\x10\n\x0e_place_by_mean\".\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x32T\n\x0bRecommender\x12\x45\n\tRecommend\x12\x1a.omakase.v1.RecommendBatch\x1a\x1c.omakase.v1.RecommendRepliesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOMMENDREQUEST_FILTERENTRY']._serialized_options = b'8\001'
   _globals['_EXCLUSIONS_COUNTSENTRY']._loaded_options = None
   _globals['_EXCLUSIONS_COUNTSENTRY']._serialized_options = b'8\001'
-  _globals['_RECOMMENDREQUEST']._serialized_start=70
-  _globals['_RECOMMENDREQUEST']._serialized_end=561
-  _globals['_RECOMMENDREQUEST_CONTEXTENTRY']._serialized_start=430
-  _globals['_RECOMMENDREQUEST_CONTEXTENTRY']._serialized_end=495
-  _globals['_RECOMMENDREQUEST_FILTERENTRY']._serialized_start=497
-  _globals['_RECOMMENDREQUEST_FILTERENTRY']._serialized_end=561
-  _globals['_RECOMMENDRESPONSE']._serialized_start=564
-  _globals['_RECOMMENDRESPONSE']._serialized_end=724
-  _globals['_EXCLUSIONS']._serialized_start=727
-  _globals['_EXCLUSIONS']._serialized_end=875
-  _globals['_EXCLUSIONS_COUNTSENTRY']._serialized_start=830
-  _globals['_EXCLUSIONS_COUNTSENTRY']._serialized_end=875
-  _globals['_EXCLUDED']._serialized_start=877
-  _globals['_EXCLUDED']._serialized_end=920
-  _globals['_RANKEDITEM']._serialized_start=923
-  _globals['_RANKEDITEM']._serialized_end=1150
-  _globals['_EXPLANATION']._serialized_start=1153
-  _globals['_EXPLANATION']._serialized_end=1357
-  _globals['_CONTRIBUTION']._serialized_start=1359
-  _globals['_CONTRIBUTION']._serialized_end=1405
-  _globals['_RECOMMENDER']._serialized_start=1407
-  _globals['_RECOMMENDER']._serialized_end=1494
+  _globals['_RECOMMENDBATCH']._serialized_start=69
+  _globals['_RECOMMENDBATCH']._serialized_end=133
+  _globals['_RECOMMENDREPLIES']._serialized_start=135
+  _globals['_RECOMMENDREPLIES']._serialized_end=198
+  _globals['_RECOMMENDREPLY']._serialized_start=200
+  _globals['_RECOMMENDREPLY']._serialized_end=315
+  _globals['_REFUSAL']._serialized_start=317
+  _globals['_REFUSAL']._serialized_end=357
+  _globals['_RECOMMENDREQUEST']._serialized_start=360
+  _globals['_RECOMMENDREQUEST']._serialized_end=958
+  _globals['_RECOMMENDREQUEST_CONTEXTENTRY']._serialized_start=827
+  _globals['_RECOMMENDREQUEST_CONTEXTENTRY']._serialized_end=892
+  _globals['_RECOMMENDREQUEST_FILTERENTRY']._serialized_start=894
+  _globals['_RECOMMENDREQUEST_FILTERENTRY']._serialized_end=958
+  _globals['_RECOMMENDRESPONSE']._serialized_start=961
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1121
+  _globals['_EXCLUSIONS']._serialized_start=1124
+  _globals['_EXCLUSIONS']._serialized_end=1272
+  _globals['_EXCLUSIONS_COUNTSENTRY']._serialized_start=1227
+  _globals['_EXCLUSIONS_COUNTSENTRY']._serialized_end=1272
+  _globals['_EXCLUDED']._serialized_start=1274
+  _globals['_EXCLUDED']._serialized_end=1317
+  _globals['_RANKEDITEM']._serialized_start=1320
+  _globals['_RANKEDITEM']._serialized_end=1547
+  _globals['_EXPLANATION']._serialized_start=1550
+  _globals['_EXPLANATION']._serialized_end=1754
+  _globals['_CONTRIBUTION']._serialized_start=1756
+  _globals['_CONTRIBUTION']._serialized_end=1802
+  _globals['_RECOMMENDER']._serialized_start=1804
+  _globals['_RECOMMENDER']._serialized_end=1888
 # @@protoc_insertion_point(module_scope)

@@ -7,8 +7,36 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RecommendBatch(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[RecommendRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[RecommendRequest, _Mapping]]] = ...) -> None: ...
+
+class RecommendReplies(_message.Message):
+    __slots__ = ("replies",)
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedCompositeFieldContainer[RecommendReply]
+    def __init__(self, replies: _Optional[_Iterable[_Union[RecommendReply, _Mapping]]] = ...) -> None: ...
+
+class RecommendReply(_message.Message):
+    __slots__ = ("slate", "refusal")
+    SLATE_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    slate: RecommendResponse
+    refusal: Refusal
+    def __init__(self, slate: _Optional[_Union[RecommendResponse, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
 class RecommendRequest(_message.Message):
-    __slots__ = ("placement", "variant", "policy", "model", "unit", "user", "context", "limit", "exclude", "candidates", "restricted", "personalise", "measure", "filter", "explain")
+    __slots__ = ("placement", "variant", "policy", "model", "unit", "user", "context", "limit", "exclude", "candidates", "restricted", "personalise", "measure", "filter", "explain", "experiment", "assigned_by", "shadow", "unlearnt", "left_ms", "trace")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +66,12 @@ class RecommendRequest(_message.Message):
     MEASURE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_BY_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    UNLEARNT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_MS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     placement: str
     variant: str
     policy: str
@@ -53,7 +87,13 @@ class RecommendRequest(_message.Message):
     measure: bool
     filter: _containers.MessageMap[str, _values_pb2.Value]
     explain: bool
-    def __init__(self, placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., limit: _Optional[int] = ..., exclude: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., restricted: _Optional[bool] = ..., personalise: _Optional[bool] = ..., measure: _Optional[bool] = ..., filter: _Optional[_Mapping[str, _values_pb2.Value]] = ..., explain: _Optional[bool] = ...) -> None: ...
+    experiment: str
+    assigned_by: str
+    shadow: bool
+    unlearnt: bool
+    left_ms: int
+    trace: str
+    def __init__(self, placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., limit: _Optional[int] = ..., exclude: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., restricted: _Optional[bool] = ..., personalise: _Optional[bool] = ..., measure: _Optional[bool] = ..., filter: _Optional[_Mapping[str, _values_pb2.Value]] = ..., explain: _Optional[bool] = ..., experiment: _Optional[str] = ..., assigned_by: _Optional[str] = ..., shadow: _Optional[bool] = ..., unlearnt: _Optional[bool] = ..., left_ms: _Optional[int] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("request_id", "model_version", "ignored", "items", "excluded")

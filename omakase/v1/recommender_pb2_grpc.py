@@ -36,8 +36,8 @@ class RecommenderStub:
         """
         self.Recommend = channel.unary_unary(
                 '/omakase.v1.Recommender/Recommend',
-                request_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
-                response_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+                request_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendBatch.SerializeToString,
+                response_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendReplies.FromString,
                 _registered_method=True)
 
 
@@ -45,9 +45,8 @@ class RecommenderServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Recommend(self, request, context):
-        """Ranks a slate, stamps it and logs its delivery records before it answers.
-        INVALID_ARGUMENT: the request can never succeed as it is. FAILED_PRECONDITION: this recommender lacks the named
-        placement, policy or model. UNAVAILABLE: nothing to serve from yet, or draining.
+        """Ranks slates, stamps them and logs their delivery records before it answers, in the order of the requests.
+        FAILED_PRECONDITION, UNAVAILABLE: nothing was done for any of them. What is wrong with one of them is its refusal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,8 +57,8 @@ def add_RecommenderServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Recommend': grpc.unary_unary_rpc_method_handler(
                     servicer.Recommend,
-                    request_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
-                    response_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
+                    request_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendBatch.FromString,
+                    response_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendReplies.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,8 +86,8 @@ class Recommender:
             request,
             target,
             '/omakase.v1.Recommender/Recommend',
-            omakase_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
-            omakase_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+            omakase_dot_v1_dot_recommender__pb2.RecommendBatch.SerializeToString,
+            omakase_dot_v1_dot_recommender__pb2.RecommendReplies.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,10 @@ def slate_message(slate: Slate) -> pb.Slate:
         user=slate.user,
         context_factor=encode_factor(slate.context_factor),
         fallback=slate.fallback,
+        experiment=slate.experiment,
+        assigned_by=slate.assigned_by,
+        shadow=slate.shadow,
+        trace=slate.trace,
     )
     encode_facts(slate.context, message.context)
     for delivery in slate.deliveries:
@@ -70,6 +74,10 @@ def slate_of(message: pb.Slate) -> Slate:
             context_factor=decode_factor(message.context_factor),
             deliveries=tuple(_delivery_of(delivery) for delivery in message.deliveries),
             fallback=message.fallback,
+            experiment=message.experiment,
+            assigned_by=message.assigned_by,
+            shadow=message.shadow,
+            trace=message.trace,
         )
     except InvalidInput as error:
         raise Corrupt(str(error)) from error

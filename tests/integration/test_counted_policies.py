@@ -15,8 +15,7 @@ from omakase.config import parse_product
 from omakase.core.counts import Counts
 from omakase.counts import counts_key, encode_counts
 from omakase.v1 import recommender_pb2 as pb
-from omakase.v1 import recommender_pb2_grpc
-from tests.integration.stage import PATIENCE_S, PRODUCT, RunningRecommender, Shop, until
+from tests.integration.stage import PATIENCE_S, PRODUCT, Asking, RunningRecommender, Shop, until
 
 KEY = counts_key("home-top")
 ITEMS = tuple(f"i{n}" for n in range(20))
@@ -47,13 +46,13 @@ def shop(tmp_path: Path) -> Shop:
 @pytest.fixture
 def ask(recommender: RunningRecommender) -> Iterator[Any]:
     with grpc.insecure_channel(recommender.target) as channel:
-        stub = recommender_pb2_grpc.RecommenderStub(channel)
+        asking = Asking(channel)
 
         def ask(policy: str, model: str = "", limit: int = 3, placement: str = "home-top") -> Any:
             request = pb.RecommendRequest(
                 placement=placement, variant="any", policy=policy, model=model, limit=limit, measure=True
             )
-            return stub.Recommend(request, timeout=PATIENCE_S)
+            return asking(request, PATIENCE_S)
 
         yield ask
 

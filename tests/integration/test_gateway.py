@@ -60,8 +60,9 @@ class Listener(recommender_pb2_grpc.RecommenderServicer):
         self._server.stop(None).wait()
 
     def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.heard.append(request)
-        return recommender_pb2.RecommendResponse(request_id=bytes(16))
+        self.heard.extend(request.requests)
+        empty = recommender_pb2.RecommendReply(slate=recommender_pb2.RecommendResponse(request_id=bytes(16)))
+        return recommender_pb2.RecommendReplies(replies=[empty] * len(request.requests))
 
 
 class TestAnswer:
@@ -255,7 +256,11 @@ class TestFallback:
         again = RunningRecommender(stage, shop, shop.directory / "again", address=recommender.target)
         until(lambda: not gateway.ask(placement="home-top", user_id="u1")["fallback"], "the recommender is found again")
         again.stop()
-        told = [r.message for r in caplog.records if r.name == "gateway.recommenders" and r.levelno == logging.ERROR]
+        told = [
+            r.message
+            for r in caplog.records
+            if r.name == "gateway.recommenders.recommender" and r.levelno == logging.ERROR
+        ]
         assert len(told) == 1
 
     def test_stands_in_when_the_recommender_lacks_the_model(self, stage, shop, tmp_path):

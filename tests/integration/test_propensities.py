@@ -24,9 +24,9 @@ from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.slates import Slate
 from omakase.serving.rpc import Health, new_server
 from omakase.v1 import recommender_pb2 as pb
-from omakase.v1 import recommender_pb2_grpc, tracking_pb2, tracking_pb2_grpc
+from omakase.v1 import tracking_pb2, tracking_pb2_grpc
 from omakase.wire import RecordedSlate, decode_bus_body, encode_propensities, encode_slate
-from tests.integration.stage import PRODUCT, START, RunningRecommender, Shop, Stage
+from tests.integration.stage import PRODUCT, START, Asking, RunningRecommender, Shop, Stage
 from tests.integration.test_tracking import new_slate
 from tests.integration.test_trainer import Desk
 from tracking.intake import Intake
@@ -101,9 +101,9 @@ def serve(stage: Stage, shop: Shop, line: Line, **asked: Any) -> None:
     running = RunningRecommender(stage, shop, shop.directory / "spool", tracking=line.target).ready()
     fields = {"placement": "home-top", "variant": "learnt", "limit": 2, "measure": True}
     with grpc.insecure_channel(running.target) as channel:
-        stub = recommender_pb2_grpc.RecommenderStub(channel)
+        asking = Asking(channel)
         for _ in range(SLATES):
-            stub.Recommend(pb.RecommendRequest(**fields, **asked), timeout=10)
+            asking(pb.RecommendRequest(**fields, **asked), 10)
     running.stop(within_s=60.0)
 
 

@@ -17,9 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from omakase.core.catalogue import Item
 from omakase.core.posterior import Statistics
 from omakase.v1 import recommender_pb2 as pb
-from omakase.v1 import recommender_pb2_grpc
 from omakase.wire import encode_facts
-from tests.integration.stage import KEYRING, PATIENCE_S, START, RunningRecommender, Shop, Tracking, until
+from tests.integration.stage import KEYRING, PATIENCE_S, START, Asking, RunningRecommender, Shop, Tracking, until
 
 ANNA = KEYRING.pseudonym("user", "anna")
 
@@ -32,7 +31,7 @@ def channel(recommender: RunningRecommender) -> Iterator[grpc.Channel]:
 
 @pytest.fixture
 def ask(channel: grpc.Channel) -> Any:
-    stub = recommender_pb2_grpc.RecommenderStub(channel)
+    asking = Asking(channel)
 
     def ask(timeout_s: float = PATIENCE_S, context: dict[str, Any] | None = None, **changes: Any) -> Any:
         fields = {
@@ -48,7 +47,7 @@ def ask(channel: grpc.Channel) -> Any:
         }
         request = pb.RecommendRequest(**(fields | changes))
         encode_facts(context or {}, request.context)
-        return stub.Recommend(request, timeout=timeout_s)
+        return asking(request, timeout_s)
 
     return ask
 
@@ -247,8 +246,8 @@ def test_a_start_on_a_bad_snapshot_goes_back_to_the_newest_good_one(stage, shop,
     shop.publish_bytes(b"\xff rubbish")
     running = RunningRecommender(stage, shop, tmp_path / "spool").ready()
     with grpc.insecure_channel(running.target) as channel:
-        stub = recommender_pb2_grpc.RecommenderStub(channel)
-        reply = stub.Recommend(query(policy="thompson", model="clicks"), timeout=5)
+        asking = Asking(channel)
+        reply = asking(query(policy="thompson", model="clicks"), 5)
         assert reply.model_version == shop.version(good)
     running.stop()
 
@@ -257,11 +256,11 @@ def test_a_start_with_nothing_but_bad_snapshots_does_not_serve_the_bare_prior(st
     shop.publish_bytes(b"\xff rubbish")
     running = RunningRecommender(stage, shop, tmp_path / "spool").ready()
     with grpc.insecure_channel(running.target) as channel:
-        stub = recommender_pb2_grpc.RecommenderStub(channel)
+        asking = Asking(channel)
         with pytest.raises(grpc.RpcError) as raised:
-            stub.Recommend(query(policy="thompson", model="clicks"), timeout=5)
+            asking(query(policy="thompson", model="clicks"), 5)
         assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert len(stub.Recommend(query(policy="chance"), timeout=5).items) == 1
+        assert len(asking(query(policy="chance"), 5).items) == 1
     running.stop()
 
 
@@ -281,8 +280,8 @@ def test_ships_what_is_spooled_before_it_stops(stage, shop, tmp_path):
     with Tracking() as tracking:
         running = RunningRecommender(stage, shop, tmp_path / "spool", tracking=tracking.target).ready()
         with grpc.insecure_channel(running.target) as channel:
-            stub = recommender_pb2_grpc.RecommenderStub(channel)
-            served = [stub.Recommend(query(policy="chance"), timeout=5).request_id for _ in range(200)]
+            asking = Asking(channel)
+            served = [asking(query(policy="chance"), 5).request_id for _ in range(200)]
         running.stop()
         assert [slate.request_id for slate in tracking.slates()] == served
 
@@ -298,7 +297,7 @@ def test_is_serving_from_the_first_sight_of_its_models_until_it_drains(stage, sh
         seen = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(seen).status == states.NOT_SERVING
         with pytest.raises(grpc.RpcError) as raised:
-            recommender_pb2_grpc.RecommenderStub(channel).Recommend(query(policy="chance"), timeout=5)
+            Asking(channel)(query(policy="chance"), 5)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         pointer.rmdir()
         (tmp_path / "aside").rename(pointer)

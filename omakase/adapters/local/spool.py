@@ -53,11 +53,12 @@ class Spool:
     def from_uri(cls, uri: Uri) -> Spool:
         return cls(uri.path())
 
-    def append(self, record: bytes) -> None:
+    def append(self, *records: bytes) -> None:
         """See DeliveryLog. Raises: InvalidInput for a record of more than 64 MiB."""
-        if len(record) > MAX_RECORD_BYTES:
-            raise InvalidInput(f"a spooled record has at most {MAX_RECORD_BYTES} bytes, not {len(record)}")
-        framed = HEADER.pack(len(record), checksum(record)) + record
+        longest = max(map(len, records))
+        if longest > MAX_RECORD_BYTES:
+            raise InvalidInput(f"a spooled record has at most {MAX_RECORD_BYTES} bytes, not {longest}")
+        framed = b"".join([HEADER.pack(len(record), checksum(record)) + record for record in records])
         with self._lock, disk_errors(f"append to the spool {self._directory}"):
             segment = self._segment
             if segment is None or (segment.size and segment.size + len(framed) > self._segment_bytes):

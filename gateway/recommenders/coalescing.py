@@ -1,0 +1,111 @@
+"""Many questions, few calls: what is asked while calls are under way goes along with the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting(Generic[Question, Answer]):
+    """One question, until when its answer is of use, and where it goes. Units: deadline in the loop's time."""
+
+    question: Question
+    deadline: float
+    answer: asyncio.Future[Answer]
+
+
+Send: TypeAlias = Callable[[Sequence[Waiting[Question, Answer]]], Awaitable[Sequence[Answer | Exception]]]
+
+
+@dataclass(slots=True, eq=False)
+class Coalescer(Generic[Question, Answer]):
+    """Collects questions into batches of at most `most`, with at most `calls` of them under way.
+
+    A question that comes while fewer are under way is sent at once, together with what came in the same turn of the
+    event loop; no question waits for others to come. Two calls suffice: one side works on the one while the other side
+    works on the other.
+
+    Guarantees: every question is answered, fails, or expires with TimeoutError at its deadline; a failed call fails
+    those that it carried and no other. What comes after its deadline is given to `late`.
+    """
+
+    send: Send[Question, Answer]
+    late: Callable[[Answer], None]
+    most: int = 32
+    calls: int = 2
+    _waiting: deque[Waiting[Question, Answer]] = field(default_factory=deque, init=False)
+    _asked: deque[Waiting[Question, Answer]] = field(default_factory=deque, init=False)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _is_due: bool = field(default=False, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def ask(self, question: Question, timeout_s: float) -> asyncio.Future[Answer]:
+        """Deadlines must not fall: `timeout_s` is the same for every question. Raises, later: TimeoutError, or what
+        `send` raises or returns for it."""
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(question, loop.time() + timeout_s, loop.create_future())
+        self._waiting.append(waiting)
+        self._asked.append(waiting)
+        if self._timer is None:
+            self._timer = loop.call_at(waiting.deadline, self._expire)
+        self._look(loop)
+        return waiting.answer
+
+    @property
+    def depth(self) -> int:
+        """How many questions have not been sent yet."""
+        return len(self._waiting)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting and not self._is_due and len(self._tasks) < self.calls:
+            self._is_due = True
+            loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._is_due = False
+        batch: list[Waiting[Question, Answer]] = []
+        while self._waiting and len(batch) < self.most:
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():  # expired, or its caller has gone
+                batch.append(waiting)
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._call(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        self._look(loop)
+
+    async def _call(self, batch: Sequence[Waiting[Question, Answer]]) -> None:
+        try:
+            answers = await self.send(batch)
+        except Exception as error:
+            answers = [error] * len(batch)
+        for waiting, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Exception):
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(answer)
+            elif waiting.answer.done():
+                self.late(answer)
+            else:
+                waiting.answer.set_result(answer)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._look(task.get_loop())
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._asked and (self._asked[0].answer.done() or self._asked[0].deadline <= now):
+            waiting = self._asked.popleft()
+            if not waiting.answer.done():
+                waiting.answer.set_exception(TimeoutError("not answered in time"))
+        self._timer = loop.call_at(self._asked[0].deadline, self._expire) if self._asked else None
