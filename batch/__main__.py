@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,18 +17,20 @@ from batch.loader import Cursor, Loader
 from batch.schedule import Job, run_when_due
 from batch.upkeep import Upkeep
 from omakase.adapters import open_clock, open_dead_letters, open_event_log, open_model_store, open_warehouse
-from omakase.config import load_product
 from omakase.config.placements import ESTIMATED
 from omakase.core.errors import InvalidInput
 from omakase.serving import process
+from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import LoaderGauges, serve_gauges
 from omakase.settings import BatchSettings
 
 CURSOR = "warehouse.cursor"
+# History may wait; who serves and learns may not. With processors to spare it makes no difference.
+_NICE = 10
 
 
 def jobs_of(settings: BatchSettings) -> dict[str, Job]:
-    product = load_product(Path(settings.config))
+    product = Configuration.named_by(settings).newest.product
     bus, warehouse, clock = open_event_log(settings.bus), open_warehouse(settings.warehouse), open_clock(settings.clock)
     loader = Loader(bus, warehouse, Cursor(Path(settings.state) / CURSOR))
     window_s = product.learning.reward_window_s + product.learning.allowed_lateness_s
@@ -48,6 +51,8 @@ def jobs_of(settings: BatchSettings) -> dict[str, Job]:
 
 
 def work(settings: BatchSettings, arguments: list[str]) -> None:
+    if not arguments:
+        os.nice(_NICE)  # before there are further threads, which inherit it
     jobs = jobs_of(settings)
     unknown = [name for name in arguments if name not in (*jobs, "--drain")]
     if unknown:

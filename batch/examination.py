@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.publishing import publish_changed
-from batch.rows import hour_of
 from omakase.core.examination import Examination, Looks, estimate
+from omakase.core.tables import hour_of
 from omakase.examination import encode_examination, examination_key
+from omakase.outcomes import SHOWN
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ModelStore
 from omakase.ports.warehouse import Warehouse
@@ -23,7 +24,7 @@ _WINDOW_S = 7 * 86_400
 # A row for each item, position, and whether something was predicted. Any event implies the impression; a delivery with
 # an unwanted one is left out. The examination that a prediction was recorded with is taken out of it again; a linear
 # prediction may be 0 where clicks do come, so it counts for no less than a tenth of the placement's click rate.
-_LOOKS = """
+_LOOKS = f"""
 WITH outcome AS (
     SELECT request_id, position, bool_or(type = 'click') AS clicked
     FROM events
@@ -34,7 +35,7 @@ WITH outcome AS (
     SELECT DISTINCT ON (request_id, position)
         request_id, position, item_id, predicted_click / examination AS predicted
     FROM deliveries
-    WHERE hour >= ? AND placement = ? AND NOT fallback
+    WHERE hour >= ? AND placement = ? AND NOT fallback AND {SHOWN}
 ), seen AS (
     SELECT position, item_id, predicted, CASE WHEN clicked THEN 1.0 ELSE 0.0 END AS clicked
     FROM served JOIN outcome USING (request_id, position)
@@ -43,7 +44,7 @@ SELECT item_id, predicted IS NULL AS is_blind, position, sum(clicked) AS clicks,
     sum(CASE WHEN predicted IS NULL THEN 1.0 ELSE greatest(predicted, 0.1 * rate) END) AS expected
 FROM seen CROSS JOIN (SELECT avg(clicked) AS rate FROM seen)
 GROUP BY item_id, is_blind, position
-"""
+"""  # noqa: S608  our own words
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,51 +9,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.publishing import publish_changed
-from batch.rows import hour_of
 from omakase.core.counts import Counts
 from omakase.core.ids import RequestId, issued_at
+from omakase.core.tables import hour_of
 from omakase.counts import counts_key, encode_counts
+from omakase.outcomes import OUTCOME, SHOWN
 from omakase.ports.clock import Clock
 from omakase.ports.model_store import ModelStore
 from omakase.ports.warehouse import Row, Warehouse
 
-# An hour is that of serving. Counted by the trainer's rules: a person sees and clicks a delivery once, anything else
-# repeats itself only by its `event_id`; any event implies the impression, unless one of the delivery's events is
-# unwanted; `examined` counts an impression for as likely as its position was looked at; a return takes back its
-# conversion, as much as it says or all of it.
-_AGGREGATE = """
-WITH happened AS (
-    SELECT request_id, position, type, event_id, first(value ORDER BY received_at, receipt_id) AS value,
-        count(unwanted) AS unwanted
-    FROM events
-    WHERE hour >= ?
-    GROUP BY request_id, position, type, event_id,
-        CASE WHEN event_id <> '' OR type IN ('impression', 'click') THEN '' ELSE receipt_id END
-), returned AS (
-    SELECT request_id, position, event_id, value AS back FROM happened WHERE type = 'return'
-), outcome AS (
-    SELECT h.request_id, h.position, bool_or(type = 'click') AS clicked,
-        sum(CASE
-            WHEN type = 'return' THEN 0.0
-            WHEN r.event_id IS NULL THEN value
-            ELSE value - coalesce(back, value)
-        END) AS value
-    FROM happened AS h LEFT JOIN returned AS r
-        ON type = 'conversion' AND (h.request_id, h.position, h.event_id) = (r.request_id, r.position, r.event_id)
-    GROUP BY h.request_id, h.position
-    HAVING sum(unwanted) = 0
-)
+# An hour is that of serving; `examined` counts an impression for as likely as its position was looked at. What was
+# tried out, or shown to nobody, says nothing of people.
+_AGGREGATE = f"""
+WITH {OUTCOME}
 SELECT d.hour, d.placement, d.variant, d.policy, d.item_id,
     count(*) AS deliveries,
     count(o.request_id) AS impressions,
     sum(CASE WHEN o.request_id IS NULL THEN 0.0 ELSE coalesce(d.examination, 1.0) END) AS examined,
     count(*) FILTER (WHERE o.clicked) AS clicks,
     coalesce(sum(o.value), 0.0) AS value
-FROM (SELECT DISTINCT ON (request_id, position) * FROM deliveries WHERE hour >= ?) AS d
+FROM (SELECT DISTINCT ON (request_id, position) * FROM deliveries WHERE hour >= ? AND {SHOWN}) AS d
 LEFT JOIN outcome AS o USING (request_id, position)
 GROUP BY ALL
 ORDER BY ALL
-"""
+"""  # noqa: S608  our own words
 
 _NEWEST = "SELECT max(hour) AS newest FROM hourly"
 

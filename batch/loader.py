@@ -13,6 +13,7 @@ from pathlib import Path
 from batch.rows import delivery_rows, event_row, propensity_rows
 from omakase.core.errors import Corrupt, Unavailable
 from omakase.core.events import Event
+from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.ports.event_bus import EventLog
 from omakase.ports.warehouse import Row, Warehouse
@@ -107,7 +108,7 @@ class Loader:
                 deliveries += delivery_rows(record)
             elif isinstance(record, Event):
                 events.append(event_row(record))
-            else:
+            elif isinstance(record, SlatePropensities):
                 propensities += propensity_rows(record)
         part = f"log-{messages[0].offset:016d}"
         self.warehouse.append("deliveries", part, deliveries)

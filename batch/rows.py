@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import msgspec
 
 from omakase.core.events import Event
 from omakase.core.ids import issued_at, text_of
 from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
+from omakase.core.tables import hour_of
 from omakase.core.values import Facts
 from omakase.ports.warehouse import Row
 from omakase.wire import encode_factor
 
-
-def hour_of(at: float) -> int:
-    """The start of the hour, in Unix seconds."""
-    return int(at // 3600 * 3600)
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def delivery_rows(slate: Slate) -> list[Row]:
@@ -25,7 +23,10 @@ def delivery_rows(slate: Slate) -> list[Row]:
         "request_id": text_of(slate.request_id),
         "served_at": slate.served_at,
         "placement": slate.placement,
+        "experiment": slate.experiment,
         "variant": slate.variant,
+        "assigned_by": slate.assigned_by,
+        "shadow": slate.shadow,
         "policy": slate.policy,
         "model": slate.model,
         "model_version": slate.model_version,
@@ -95,4 +96,4 @@ def event_row(event: Event) -> Row:
 
 
 def _json(facts: Facts) -> str:
-    return json.dumps(dict(facts), sort_keys=True, separators=(",", ":"))
+    return _encode(dict(facts)).decode()

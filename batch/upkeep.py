@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from batch.rows import hour_of
+from omakase.core.tables import hour_of
 from omakase.ports.clock import Clock
 from omakase.ports.dead_letters import DeadLetters
 from omakase.ports.warehouse import Table, Warehouse

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 
 from benchmarks import shop
-from benchmarks.load import request, run
+from benchmarks.connection import request
+from benchmarks.load import run
 from omakase import models
 from omakase.accounts import read_account
 from omakase.adapters import open_model_store
@@ -22,11 +22,11 @@ PATIENCE_S = 180.0
 def measure() -> list[str]:
     """The lines to print."""
     with shop.running() as up:
-        events = asyncio.run(_events(up))
+        events = _events(up)
         bodies = [json.dumps({"events": events[i : i + BATCH]}).encode() for i in range(0, len(events), BATCH)]
         requests = [request(up.tracking_url, "/v1/events", body) for body in bodies]
         started = time.perf_counter()
-        load = asyncio.run(run(up.tracking_url, requests, CONNECTIONS))
+        load = run(up.tracking_url, requests, CONNECTIONS)
         _wait_until_learnt(up, len(events))
         learnt_s = time.perf_counter() - started
         up.drain()
@@ -41,7 +41,7 @@ def measure() -> list[str]:
     ]
 
 
-async def _events(up: Supervisor) -> list[dict[str, str]]:
+def _events(up: Supervisor) -> list[dict[str, str]]:
     """An impression for each of the deliveries of SLATES slates, asked for beforehand."""
     asks = [
         request(
@@ -51,7 +51,7 @@ async def _events(up: Supervisor) -> list[dict[str, str]]:
         )
         for i in range(SLATES)
     ]
-    answers = await run(up.gateway_url, asks, CONNECTIONS, keep_bodies=True)
+    answers = run(up.gateway_url, asks, CONNECTIONS, keep_bodies=True)
     slates = [json.loads(body) for body in answers.bodies]
     return [
         {"delivery_id": item["delivery_id"], "type": "impression"}

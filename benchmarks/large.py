@@ -93,7 +93,7 @@ def _child(work: str, directory: str, threads: int) -> dict[str, float]:
     return figures
 
 
-def _items() -> Iterator[Item]:
+def items() -> Iterator[Item]:
     rng = np.random.default_rng(1)
     for start in range(0, ITEMS, 10_000):
         styles = rng.standard_normal((10_000, 32), dtype=np.float32).round(4).astype(np.float32)
@@ -112,7 +112,7 @@ def _items() -> Iterator[Item]:
 
 def _put(directory: Path) -> dict[str, float]:
     started = time.perf_counter()
-    SqliteCatalogueStore(directory / "catalogue.db").put(_items())
+    SqliteCatalogueStore(directory / "catalogue.db").put(items())
     return {"put_s": time.perf_counter() - started}
 
 

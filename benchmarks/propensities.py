@@ -12,8 +12,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import recommendations, shop
+from benchmarks import shop
 from benchmarks.frequencies import cases
+from benchmarks.load import measured
 from omakase.config.schema import CountedPropensities
 from omakase.core.propensities import Stopping
 from omakase.supervisor import Supervisor
@@ -21,7 +22,7 @@ from omakase.supervisor import Supervisor
 DEFAULT = CountedPropensities()
 STOPPING = Stopping(DEFAULT.occurrences, DEFAULT.max_draws)
 DRAWS, SLATES, SEEDS = 1_000_000, 200, (1, 2)
-ROUNDS, SECONDS = 5, 5.0
+ROUNDS, SECONDS, CONNECTIONS = 5, 5.0, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def measure() -> list[str]:
     shares = [counted.share for _, counted in rounds]
     return [
         f"propensities, top 10 of {shop.ITEMS} items before anything is learnt, which is when they are rarest",
-        f"  (medians of {ROUNDS} rounds of {SECONDS:g} s, by turns, at {recommendations.CONNECTIONS} connections)",
+        f"  (medians of {ROUNDS} rounds of {SECONDS:g} s, by turns, at {CONNECTIONS} connections)",
         _row("  not counted", [plain for plain, _ in rounds]),
         _row(f"  counted, cpu_share {DEFAULT.cpu_share:g}", [counted for _, counted in rounds]),
         f"  CPU of the counting by that of serving {median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})",
@@ -80,13 +81,13 @@ def _served(cpu_share: float) -> Iterator[tuple[Supervisor, str]]:
 
 def _load(up: Supervisor, url: str) -> Side:
     before = _metrics(url)
-    load = recommendations.load(up.gateway_url, SECONDS)
+    load = measured(up.gateway_url, shop.asks(), CONNECTIONS, SECONDS)
     grown = {name: value - before.get(name, 0.0) for name, value in _metrics(url).items()}
     counting_s = grown["omakase_recommender_propensity_cpu_seconds_total"]
     serving_s = grown["process_cpu_seconds_total"] - counting_s
-    slates = load["per_second"] * SECONDS
+    slates = load.answers
     counted = grown.get('omakase_recommender_propensities_total{outcome="counted"}', 0.0) / slates
-    return Side(load["per_second"], load["p99_ms"], serving_s / slates * 1e6, counting_s / serving_s, counted)
+    return Side(load.per_second, load.p99_ms, serving_s / slates * 1e6, counting_s / serving_s, counted)
 
 
 def _metrics(url: str) -> dict[str, float]:

@@ -1,104 +1,128 @@
-"""Ten minutes of steady load through everything: does any process grow, and does the data directory?"""
+"""Steady load through everything while recommenders are killed: does a request fail, does a process grow?"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import os
+import signal
 import time
 from collections import defaultdict
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from threading import Event
 
 import numpy as np
 
 from benchmarks import shop
+from benchmarks.cpu import wait_until_quiet
+from benchmarks.load import Figures, measured
 from benchmarks.memory import rss_mb
-from benchmarks.traffic import Traffic
+from benchmarks.traffic import SLOTS, Traffic
 from omakase.accounts import read_account
 from omakase.supervisor import Supervisor
 
-EVENTS_PER_S = 500.0
-WINDOW_S, LATENESS_S = 120.0, 10.0
+SHARE = 0.7
+CONNECTIONS = 32
+KILL_S = 20.0
+PROBE_S = 15.0
+# Beside the slates, people who see and click: what is learnt goes on being learnt.
+EVENTS_PER_S = 200.0
+WINDOW_S, LATENESS_S = 60.0, 10.0
 LEARNING = {"session_gap_s": 2, "session_max_s": 20, "reward_window_s": WINDOW_S, "allowed_lateness_s": LATENESS_S}
 # Until what is remembered for a window comes and goes at the same rate, and caches are full.
 WARM_UP_S = WINDOW_S + LATENESS_S + 60.0
+SETTLE_S = 600.0
 _SAMPLE_S = 2.0
-_PARTS = 4
-_TABLES = (("bus", "log"), ("deliveries", "slate"), ("training", "slate"), ("training", "publishes"))
+_MINUTE_S = 60.0
+_VICTIM = "recommender-"
 
 
 @dataclass(slots=True)
-class Samples:
-    """Seconds since the start, and per process MB at that time."""
+class Watched:
+    """What was seen from outside: seconds since the start, and MB per process at that time; how often it was killed."""
 
-    by_process: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    counts: list[tuple[float, str]] = field(default_factory=list)
+    memory: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    kills: int = 0
 
 
-def measure(seconds: float) -> list[str]:
+def measure(seconds: float) -> Iterator[str]:
     """The lines to print."""
     with shop.running(LEARNING) as up:
-        traffic, samples = Traffic(up.gateway_url, up.tracking_url, EVENTS_PER_S), Samples()
-        asyncio.run(_load(up, traffic, samples, seconds))
-        restarts = sum(child.restarts for child in up.processes.values())
+        shop.teach(up, 200)
+        measured(up.gateway_url, shop.asks(), CONNECTIONS, 3.0)
+        probe = measured(up.gateway_url, shop.asks(), CONNECTIONS, PROBE_S)
+        rate = SHARE * probe.per_second
+        yield (
+            f"soak, {seconds:g} s at {rate:.0f} slates/s, {SHARE:.0%} of {probe.per_second:.0f}/s at {CONNECTIONS} "
+            f"connections, and {EVENTS_PER_S:g} events/s; a recommender is killed every {KILL_S:g} s"
+        )
+        traffic = Traffic(up.gateway_url, up.tracking_url, EVENTS_PER_S)
+        load, watched = _under_load(up, traffic, rate, seconds)
+        yield from _answers(load, traffic, watched, seconds)
+        yield from _memory(watched, seconds)
+        started = time.monotonic()
+        wait_until_quiet([up.processes[name].pid for name in up.processes if name != "batch"], SETTLE_S)
         up.drain()
-        faults = read_account(up.deployment).faults()
-    warm_up_s = min(WARM_UP_S, seconds / 2)
-    return [
-        f"soak, {seconds:g} s of {EVENTS_PER_S:g} events/s; what is remembered of a slate is forgotten after "
-        f"{WINDOW_S + LATENESS_S:g} s",
-        *(_slope(name, samples.by_process[name], warm_up_s) for name in samples.by_process),
-        *(f"  after {at_s:4.0f} s: {counts}" for at_s, counts in samples.counts),
-        f"  {traffic.accepted} events accepted, {traffic.slates} slates, {traffic.fallbacks} fallbacks, "
-        f"{traffic.errors} errors, {restarts} restarts; accounting: {'; '.join(faults) or 'balanced'}",
-    ]
+        account = read_account(up.deployment)
+        answered = probe.answers + load.answers + traffic.slates
+        yield (
+            f"  at rest {time.monotonic() - started:.0f} s after the load; {account.recorded / SLOTS:.0f} slates "
+            f"recorded of {answered} and the warm-up's; accounting: {'; '.join(account.faults()) or 'balanced'}"
+        )
 
 
-async def _load(up: Supervisor, traffic: Traffic, samples: Samples, seconds: float) -> None:
-    running = asyncio.create_task(traffic.run(seconds))
+def _under_load(up: Supervisor, traffic: Traffic, rate: float, seconds: float) -> tuple[Figures, Watched]:
+    watched, over = Watched(), Event()
+    with ThreadPoolExecutor(3) as threads:
+        load = threads.submit(measured, up.gateway_url, shop.asks(), CONNECTIONS, seconds, rate=rate, items=SLOTS)
+        people = threads.submit(asyncio.run, traffic.run(seconds))
+        watching = threads.submit(_watch, up, watched, over, seconds)
+        try:
+            figures = load.result()
+            people.result()
+        finally:
+            over.set()
+        watching.result()
+    return figures, watched
+
+
+def _watch(up: Supervisor, watched: Watched, over: Event, seconds: float) -> None:
+    """Sample what processes hold, and kill the recommenders by turns."""
+    victims = [name for name in up.processes if name.startswith(_VICTIM)]
     started = time.monotonic()
-    while not running.done():
-        await asyncio.wait([running], timeout=_SAMPLE_S)
+    while not over.wait(_SAMPLE_S):
         at_s = time.monotonic() - started
         for name, child in up.processes.items():
-            with suppress(OSError):  # it is being started again; restarts are reported
-                samples.by_process[name].append((at_s, rss_mb(child.pid)))
-        if not samples.counts or at_s >= samples.counts[-1][0] + seconds / 6:
-            samples.counts.append((at_s, await asyncio.to_thread(_counts, up.deployment.root)))
-    await running
+            with suppress(OSError):  # it is being started again
+                watched.memory[name].append((at_s, rss_mb(child.pid)))
+        if KILL_S * (watched.kills + 1) <= at_s < seconds:
+            with suppress(ProcessLookupError):
+                os.kill(up.processes[victims[watched.kills % len(victims)]].pid, signal.SIGKILL)
+            watched.kills += 1
 
 
-def _counts(root: Path) -> str:
-    sizes = []
-    for path in list(root.rglob("*")):
-        with suppress(FileNotFoundError):  # it was there when the directory was listed
-            sizes += [path.stat().st_size] * path.is_file()
-    rows = ", ".join(f"{_rows(root / f'{database}.db', table)} in {database}.{table}" for database, table in _TABLES)
-    return f"{len(sizes)} files, {sum(sizes) / 1e6:.0f} MB; rows: {rows}"
-
-
-def _rows(path: Path, table: str) -> int:
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-            return 0  # the trainer takes seconds to start
-        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(count)
-
-
-def _slope(name: str, samples: list[tuple[float, float]], warm_up_s: float) -> str:
-    """The slope over all that comes after the warm-up, and of its quarters: if it grows, all of them are above 0."""
-    warm = np.array([sample for sample in samples if sample[0] >= warm_up_s])
-    if len(warm) < 2 * _PARTS:
-        return f"  {name:18} too few samples after the warm-up of {warm_up_s:g} s"
-    slopes = sorted(_per_minute(part) for part in np.array_split(warm, _PARTS))
-    return (
-        f"  {name:18} {warm[0, 1]:6.1f} to {warm[-1, 1]:6.1f} MB, {_per_minute(warm):+.2f} MB/min "
-        f"(quarters {slopes[0]:+.2f} to {slopes[-1]:+.2f})"
+def _answers(load: Figures, traffic: Traffic, watched: Watched, seconds: float) -> Iterator[str]:
+    yield (
+        f"  {load.answers} answers, {load.errors} failed, {load.short} short, {load.resent} sent again over a new "
+        f"connection, {load.fallbacks} fallbacks ({load.fallbacks / load.answers:.2%}) with {watched.kills} kills"
+    )
+    yield f"  p50 {load.p50_ms:.1f} ms, p99 {load.p99_ms:.1f} ms; {load.per_second:.0f}/s over {seconds:g} s"
+    yield (
+        f"  beside it {traffic.slates} slates and {traffic.accepted} events accepted: {traffic.errors} failed, "
+        f"{traffic.fallbacks} fallbacks"
     )
 
 
-def _per_minute(samples: np.ndarray) -> float:
-    return float(np.polyfit(samples[:, 0] / 60, samples[:, 1], 1)[0])
+def _memory(watched: Watched, seconds: float) -> Iterator[str]:
+    """The first minute that counts, the last one, and the slope between them."""
+    since = min(WARM_UP_S, seconds / 3)
+    span = min(_MINUTE_S, (seconds - since) / 2)
+    yield f"  memory, medians of the first {span:.0f} s after a warm-up of {since:.0f} s and of the last:"
+    for name, samples in watched.memory.items():
+        at_s, mb = np.array(samples).T
+        first, last = mb[(at_s >= since) & (at_s < since + span)], mb[at_s >= at_s[-1] - span]
+        warm = at_s >= since
+        slope = float(np.polyfit(at_s[warm] / 60, mb[warm], 1)[0])
+        yield f"    {name:18} {np.median(first):6.1f} to {np.median(last):6.1f} MB, {slope:+.2f} MB/min"

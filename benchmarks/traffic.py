@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from benchmarks.load import Connection, request
+from benchmarks.connection import Connection, request
 
 SLOTS = 10
 CLICK_SHARE = 0.1

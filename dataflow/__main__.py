@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
@@ -21,15 +20,15 @@ from omakase.adapters import (
     open_training_state,
     open_warehouse,
 )
-from omakase.config import load_product
 from omakase.configured import intervals_of, learners_of
 from omakase.serving import process
+from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import TrainerGauges, serve_gauges
 from omakase.settings import TrainerSettings
 
 
 def build(settings: TrainerSettings) -> Trainer:
-    product = load_product(Path(settings.config))
+    product = Configuration.named_by(settings).newest.product
     interval_s = product.learning.publish_interval_s
     clock, store = open_clock(settings.clock), open_model_store(settings.models)
     batches, state = open_pending_batches(settings.state), open_training_state(settings.state)

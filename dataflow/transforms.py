@@ -21,7 +21,7 @@ from omakase.core.ids import RequestId
 from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.posterior import Statistics
 from omakase.core.rewards import RewardTable
-from omakase.core.sessions import Example, SessionRules, SlateRead, SlateState
+from omakase.core.sessions import Discarded, Example, SessionRules, SlateRead, SlateState
 from omakase.ports.training_state import StoredState
 from omakase.states import decode_state, encode_state
 from omakase.wire import decode_for_training
@@ -70,7 +70,14 @@ class FoldSlate(beam.DoFn):  # type: ignore[misc]
         request_id = RequestId(element[0])
         read = _read(request_id, element[1], self._widths)
         fold = fold_slate(
-            read.state, read.slate, read.events, self._now, self._rules, self._rewards, self._closed_before
+            read.state,
+            read.slate,
+            read.events,
+            self._now,
+            self._rules,
+            self._rewards,
+            self._closed_before,
+            is_discarded=read.is_discarded,
         )
         kept = None if fold.state is None else _stored(fold.state, self._rules)
         yield Folded(request_id, kept, fold.examples, fold.tally, tuple(read.unusable))
@@ -126,6 +133,7 @@ class _Read:
 
     state: SlateState
     slate: SlateRead | None = None
+    is_discarded: bool = False
     events: list[Event] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
 
@@ -144,6 +152,8 @@ def _read(request_id: RequestId, entries: Iterable[bytes], widths: Mapping[str, 
             continue
         if isinstance(record, SlateRead):
             read.slate = record
+        elif isinstance(record, Discarded):
+            read.is_discarded = True
         elif misfit := _misfit(record, widths):
             read.unusable.append((body, FEATURES, misfit))
         else:

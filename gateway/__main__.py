@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
 from gateway.app import Parts, new_app
-from gateway.recommenders import open_recommenders
+from gateway.discards import Discards
+from gateway.recommenders import Fleet, Recommender, Targets
 from omakase.adapters import open_catalogue_store, open_clock, open_delivery_log, open_model_store, open_spool_reader
 from omakase.adapters.uri import Uri
-from omakase.config import load_product
+from omakase.api_keys import Scope
 from omakase.keys import load_keys
 from omakase.serving import process
+from omakase.serving.access import ApiKeys, Gate
+from omakase.serving.configuration import Configuration
 from omakase.serving.http import serve
+from omakase.serving.refusals import Refusals
 from omakase.serving.shipper import Shipper
+from omakase.serving.tls import MutualTls
 from omakase.settings import GatewaySettings
 
 
 async def run(settings: GatewaySettings) -> None:
-    product = load_product(Path(settings.config))
+    configuration = Configuration.named_by(settings)
+    targets = Targets.of(settings.recommenders, settings.sockets)
+    targets.check(configuration.newest.product)
+    tls = MutualTls.of(settings)
     refused = Uri.parse(settings.spool).path() / "refused"
+    deliveries = open_delivery_log(settings.spool)
     parts = Parts(
-        product=product,
+        configuration=configuration,
         keyring=load_keys(Path(settings.keys)),
         clock=open_clock(settings.clock),
         catalogue=open_catalogue_store(settings.catalogue),
         models=open_model_store(settings.models),
-        deliveries=open_delivery_log(settings.spool),
-        shipper=Shipper(open_spool_reader(settings.spool), settings.tracking, refused),
-        recommenders=open_recommenders(product, settings.recommenders),
+        deliveries=deliveries,
+        shipper=Shipper(open_spool_reader(settings.spool), settings.tracking, refused, tls),
+        fleet=Fleet(targets, partial(Recommender, tls=tls, on_late=Discards(deliveries).add)),
+        storefronts=Gate(ApiKeys(Path(settings.keys)), Scope.STOREFRONT, Refusals(), is_open=True),
         max_body_bytes=settings.max_body_bytes,
+        max_requests=settings.max_requests,
+        grace_s=settings.config_grace_s,
         drain_s=settings.drain_s,
     )
     await serve(new_app(parts), settings)

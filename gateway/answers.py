@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.surfaces import Arm
+from gateway.routing import Arm
 from omakase.core.ids import text_of
 from omakase.core.slates import Slate
 from omakase.v1 import recommender_pb2 as pb
@@ -95,12 +95,22 @@ EXAMPLE = {
     ],
 }
 
-encode = msgspec.json.Encoder().encode
-
 
 def answered(placement: str, arm: Arm, reply: pb.RecommendResponse) -> Recommendation:
     """A recommender's slate."""
-    explained = reply.HasField("excluded")
+    is_explained = reply.HasField("excluded")
+    items = list(reply.item_id)
+    nothing = [None] * len(items)
+    rows = zip(
+        items,
+        reply.delivery_id,
+        range(1, len(items) + 1),
+        reply.score,
+        reply.predicted_click or nothing,
+        [None if value != value else value for value in reply.expected_value] or nothing,  # NaN is no number in JSON
+        map(_explanation, reply.explanation) if is_explained else [UNSET] * len(items),
+        strict=True,
+    )
     return Recommendation(
         text_of(reply.request_id),
         placement,
@@ -109,19 +119,8 @@ def answered(placement: str, arm: Arm, reply: pb.RecommendResponse) -> Recommend
         reply.model_version or None,
         fallback=False,
         ignored=list(reply.ignored),
-        items=[
-            RecommendedItem(
-                item.item_id,
-                item.delivery_id,
-                item.position,
-                item.score,
-                item.predicted_click if item.HasField("predicted_click") else None,
-                item.expected_value if item.HasField("expected_value") else None,
-                _explanation(item.explanation) if explained else UNSET,
-            )
-            for item in reply.items
-        ],
-        excluded=_exclusions(reply.excluded) if explained else UNSET,
+        items=list(starmap(RecommendedItem, rows)),
+        excluded=_exclusions(reply.excluded) if is_explained else UNSET,
     )
 
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Header, Query, Response
 
 from gateway.answers import EXAMPLE, Recommendation
 from gateway.api import RecommendationRequest
 from gateway.fallback import Fallback
-from gateway.recommenders import Recommender
+from gateway.following import Follower, Loaders
+from gateway.recommenders import Fleet, Recommender
 from gateway.route import PATH, RecommendationsRoute
+from gateway.routing import Surfaces, SurfacesLoader
 from gateway.service import Gateway
 from gateway.shelf import Shelf, ShelfLoader
-from gateway.surfaces import Surfaces
 from omakase import __version__
 from omakase.config.schema import Product
 from omakase.core.ids import Keyring
@@ -26,6 +27,8 @@ from omakase.ports.catalogue_store import CatalogueStore
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_log import DeliveryLog
 from omakase.ports.model_store import ModelStore
+from omakase.serving.access import Gate
+from omakase.serving.configuration import Configuration
 from omakase.serving.http import inline_schema, install
 from omakase.serving.refresher import Refresher
 from omakase.serving.shipper import Shipper
@@ -33,6 +36,8 @@ from omakase.serving.shipper import Shipper
 # How long a start waits for the first catalogue before it listens without; connections wait meanwhile.
 _FIRST_CATALOGUE_S = 2.0
 
+_TIMEOUT = "How long to wait for a recommender before a fallback is the answer; never longer than is configured."
+_OVERRIDE = "A signed permission to see one variant; `omakase experiments override` makes one."
 _DESCRIPTION = """
 Ask what to show a person at a placement, show it, and send what they did with each item's `delivery_id` to tracking.
 
@@ -43,61 +48,85 @@ else catalogue order. Errors are `application/problem+json`; the message says wh
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a gateway is made of. `drain_s` bounds the shipping of what is spooled when it stops."""
+    """What a gateway is made of. At most `max_requests` are worked on at once; `drain_s` bounds the shipping of what is
+    spooled when it stops."""
 
-    product: Product
+    configuration: Configuration
     keyring: Keyring
     clock: Clock
     catalogue: CatalogueStore
     models: ModelStore
     deliveries: DeliveryLog
     shipper: Shipper
-    recommenders: Mapping[str, Recommender]
+    fleet: Fleet
+    storefronts: Gate
     max_body_bytes: int = 1_000_000
+    max_requests: int = 1000
     poll_s: float = 0.5
+    grace_s: float = 30.0
     drain_s: float = 10.0
+
+    def loaders(self, displayed: Product, routed: Product, recommenders: Mapping[str, Recommender]) -> Loaders:
+        """What makes a configuration's shelf and surfaces."""
+        placements = displayed.placements
+        layouts = {name: one.layout() for name, one in placements.items() if one.caps or one.pinned}
+        return Loaders(
+            ShelfLoader(list(placements), self.catalogue, self.models, layouts),
+            SurfacesLoader(routed, recommenders, self.keyring, self.models, self.clock),
+        )
 
 
 class _State:
-    """What outlives a request: the refreshed shelf, and whether the process serves."""
+    """What outlives a request: the shelf and the surfaces of the configuration, and whether the process serves."""
 
     def __init__(self, parts: Parts) -> None:
-        placements = parts.product.placements
-        layouts = {name: one.layout() for name, one in placements.items() if one.caps or one.pinned}
-        loader = ShelfLoader(list(placements), parts.catalogue, parts.models, layouts)
-        self.shelves: Refresher[Shelf] = Refresher(loader, parts.poll_s, "catalogue")
+        product = parts.configuration.newest.product
+        first = parts.loaders(product, product, parts.fleet.named_by(product))
+        self.shelves: Refresher[Shelf] = Refresher(first.shelf, parts.poll_s, "catalogue")
+        self.surfaces: Refresher[Surfaces] = Refresher(first.surfaces, parts.poll_s, "allocations")
+        self.follower = Follower(
+            parts.configuration,
+            parts.fleet,
+            parts.loaders,
+            self.shelves,
+            self.surfaces,
+            poll_s=parts.poll_s,
+            grace_s=parts.grace_s,
+        )
         self.is_draining = False
 
     def is_ready(self) -> bool:
         """Not dependent on any recommender, for without one the gateway answers too."""
-        return self.shelves.current is not None and not self.is_draining
+        return self.shelves.current is not None and self.surfaces.current is not None and not self.is_draining
 
 
 def new_app(parts: Parts) -> FastAPI:
     """The application; its lifespan starts and stops polling, shipping and the channels to the recommenders."""
     state = _State(parts)
     fallback = Fallback(state.shelves, parts.keyring, parts.clock, parts.deliveries)
-    gateway = Gateway(Surfaces(parts.product, parts.recommenders), fallback, parts.keyring)
+    gateway = Gateway(state.surfaces, fallback, parts.keyring, parts.clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for recommender in parts.recommenders.values():
-            recommender.connect()
         parts.shipper.start()
-        polling = asyncio.create_task(state.shelves.run())
+        loops = state.shelves.run(), state.surfaces.run(), state.follower.run()
+        polling = [asyncio.create_task(loop) for loop in loops]
         with suppress(TimeoutError):
-            await asyncio.wait_for(state.shelves.ready(), _FIRST_CATALOGUE_S)
+            async with asyncio.timeout(_FIRST_CATALOGUE_S):
+                await state.shelves.ready()
+                await state.surfaces.ready()
         yield
         state.is_draining = True
-        polling.cancel()
-        for recommender in parts.recommenders.values():
-            await recommender.close()
+        for task in polling:
+            task.cancel()
+        await parts.fleet.close()
         await asyncio.to_thread(parts.shipper.stop, parts.drain_s)
 
     app = FastAPI(title="Omakase gateway", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     _describe_recommendations(app)
     install(app, parts.max_body_bytes, state.is_ready)
-    app.add_middleware(RecommendationsRoute, gateway=gateway, max_body_bytes=parts.max_body_bytes)  # the last is first
+    bounds = {"max_body_bytes": parts.max_body_bytes, "max_requests": parts.max_requests}
+    app.add_middleware(RecommendationsRoute, gateway=gateway, gate=parts.storefronts, **bounds)  # the last is first
     return app
 
 
@@ -115,14 +144,19 @@ def _describe_recommendations(app: FastAPI) -> None:
         responses={
             200: {"content": {"application/json": {"schema": answer, "example": EXAMPLE}}},
             400: _told("The body is not JSON in UTF-8"),
+            401: _told("No API key, or one that is not known"),
+            403: _told("The API key is for other placements, or the override for somebody else"),
             404: _told("No such placement"),
             413: _told("Too large a body"),
             422: _told("It does not fit"),
-            503: _told("Before the first catalogue"),
+            429: _told("More requests than the API key may make"),
+            503: _told("Before the first catalogue, and when there are too many requests at once"),
         },
     )
     async def recommend(
         explain: Annotated[bool, Query(description="Say why each item stands where it does.")] = False,
+        omakase_timeout_ms: Annotated[int | None, Header(ge=1, le=999_999_999, description=_TIMEOUT)] = None,
+        omakase_override: Annotated[str | None, Header(description=_OVERRIDE)] = None,
     ) -> Response:
         raise AssertionError("answered before it comes here")
 

@@ -13,7 +13,7 @@ from gateway import metrics
 from gateway.shelf import Shelf
 from omakase.core.errors import Unavailable
 from omakase.core.ids import Keyring, Pseudonym, new_request_id
-from omakase.core.slates import FALLBACK, Ranked, Slate, anonymous, stamp
+from omakase.core.slates import FALLBACK, Shown, Slate, anonymous, stamp
 from omakase.core.values import Facts
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_log import DeliveryLog
@@ -31,6 +31,8 @@ class Wanted:
 
     placement: str
     variant: str
+    experiment: str
+    assigned_by: str
     unit: Pseudonym
     user: Pseudonym
     context: Facts
@@ -74,10 +76,8 @@ class Fallback:
         items, ignored = shelf.best(wanted.placement, wanted.limit, wanted.exclude, wanted.candidates, wanted.filters)
         now = self._clock.now()
         request_id = new_request_id(now, self._random_bytes)
-        ranked = [
-            Ranked(item.item_id, score=0.0, item_factor=_NO_FACTOR, metadata=item.metadata, propensity=1.0)
-            for item in items
-        ]
+        shown = [Shown(item.item_id, _NO_FACTOR, item.metadata) for item in items]
+        certain, nothing = np.ones(len(shown)), np.zeros(len(shown))
         slate = Slate(
             request_id=request_id,
             served_at=now,
@@ -91,8 +91,10 @@ class Fallback:
             user=wanted.user,
             context=wanted.context,
             context_factor=_NO_FACTOR,
-            deliveries=stamp(ranked, request_id, self._keyring),
+            deliveries=stamp(shown, request_id, self._keyring, scores=nothing, propensity=certain),
             fallback=True,
+            experiment=wanted.experiment,
+            assigned_by=wanted.assigned_by,
         )
         self._record(slate if wanted.measure else anonymous(slate))
         return slate, ignored

@@ -20,9 +20,21 @@ LATENCY_S = Histogram(
 RECORDS_LOST = Counter(
     "omakase_gateway_records_lost_total", "Fallback slates served without a delivery record: the spool took none"
 )
+SHADOWS = Counter(
+    "omakase_gateway_shadows_total",
+    "Shadows that were due, by what became of them: ranked, lost, refused, not_asked",
+    ["outcome"],
+)
 CATALOGUE = Gauge("omakase_gateway_catalogue_generation", "Generation of the catalogue that fallbacks are built from")
 LATE = Counter(
     "omakase_gateway_late_slates_total", "Slates that a recommender recorded and that came too late", ["recommender"]
+)
+
+RETRIES = Counter(
+    "omakase_gateway_retries_total", "Requests that one replica did nothing for and another was asked", ["recommender"]
+)
+BREAKER_OPEN = Gauge(
+    "omakase_gateway_breaker_open", "1 while a recommender's target is not asked, else 0", ["recommender", "target"]
 )
 
 

@@ -10,25 +10,36 @@ from gateway.answers import Recommendation, answered, fallen_back
 from gateway.api import RecommendationRequest
 from gateway.fallback import Fallback, Wanted
 from gateway.recommenders import Away
-from gateway.surfaces import Arm, Surface, Surfaces
-from omakase.core.errors import InvalidInput, NotFound, Unavailable
+from gateway.routing import Arm, Assigned, Surface, Surfaces
+from gateway.shadows import Shadows
+from omakase.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from omakase.core.ids import NOBODY, Keyring, Pseudonym
 from omakase.core.values import Facts
+from omakase.ports.clock import Clock
+from omakase.serving.refresher import Refresher
 from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers."""
+    """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers.
+
+    `shadows` are ranked besides, for nobody to see.
+    """
 
     request: RecommendationRequest
     surface: Surface
-    arm: Arm
+    assigned: Assigned
+    shadows: tuple[Arm, ...]
     unit: Pseudonym
     user: Pseudonym
     limit: int
     explain: bool
+
+    @property
+    def arm(self) -> Arm:
+        return self.assigned.arm
 
     @property
     def context(self) -> Facts:
@@ -42,50 +53,74 @@ class Gateway:
     it may be measured, the user only if something may be done with it. The variant is sticky either way.
     """
 
-    def __init__(self, surfaces: Surfaces, fallback: Fallback, keyring: Keyring) -> None:
+    def __init__(self, surfaces: Refresher[Surfaces], fallback: Fallback, keyring: Keyring, clock: Clock) -> None:
         self._surfaces = surfaces
         self._fallback = fallback
         self._keyring = keyring
+        self._clock = clock
+        self._shadows = Shadows()
 
-    async def recommend(self, request: RecommendationRequest, *, explain: bool = False) -> Recommendation:
-        """Raises: NotFound for the placement; InvalidInput; Unavailable only before the first catalogue."""
+    async def recommend(
+        self,
+        request: RecommendationRequest,
+        *,
+        explain: bool = False,
+        override: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Recommendation:
+        """`override`: see `Surface.assign`. `timeout_s`: see `Recommender.ask`.
+
+        Raises: NotFound for the placement; InvalidInput; Forbidden; Unavailable only before the first catalogue and the
+        first allocations.
+        """
         started = time.perf_counter()
         placement = variant = ""
         try:
-            surface = self._surfaces.named(request.placement)
+            surfaces = self._surfaces.current
+            if surfaces is None:
+                raise Unavailable("starting: it is not known yet who is in which experiment")
+            surface = surfaces.named(request.placement)
             placement = surface.name
-            asked = self._asked(request, surface, explain)
+            asked = self._asked(request, surface, explain, override)
             variant = asked.arm.variant
-            answer, reason = await self._answer(asked)
-        except (InvalidInput, Unavailable) as error:
+            answer, reason = await self._answer(asked, timeout_s)
+        except (InvalidInput, Refused, Unavailable) as error:
             metrics.count(placement, variant, "", _status(error), "")
             raise
         metrics.count(placement, variant, answer.policy, "200", reason)
         metrics.latency(placement).observe(time.perf_counter() - started)
         return answer
 
-    def _asked(self, request: RecommendationRequest, surface: Surface, explain: bool) -> Asked:
+    def _asked(self, request: RecommendationRequest, surface: Surface, explain: bool, override: str | None) -> Asked:
         limit = surface.check(request)
         unit, user = self._pseudonyms(request)
         consent = request.consent
+        context = request.context if consent.personalise else {}
+        assigned = surface.assign(unit, context, self._clock.now(), override)
         return Asked(
             request,
             surface,
-            surface.arm_of(unit),
+            assigned,
+            surface.shadows_of(unit) if assigned.is_learnt else (),
             unit if consent.measure else NOBODY,
             user if consent.measure or consent.personalise else NOBODY,
             limit,
             explain,
         )
 
-    async def _answer(self, asked: Asked) -> tuple[Recommendation, str]:
+    async def _answer(self, asked: Asked, timeout_s: float | None) -> tuple[Recommendation, str]:
         """The answer, and why it is a fallback; empty if it is none."""
+        query = _query(asked)
         try:
-            reply = await asked.arm.recommender.ask(_query(asked))
+            reply = await asked.arm.recommender.ask(query, timeout_s)
         except Away as away:
             slate, ignored = self._fallback.slate(_wanted(asked))
-            return fallen_back(slate, ignored), away.reason
-        return answered(asked.surface.name, asked.arm, reply), ""
+            answer, reason = fallen_back(slate, ignored), away.reason
+        else:
+            answer, reason = answered(asked.surface.name, asked.arm, reply), ""
+        if asked.shadows:
+            self._shadows.cast(query, asked.shadows)
+        return answer, reason
 
     def _pseudonyms(self, request: RecommendationRequest) -> tuple[Pseudonym, Pseudonym]:
         """The unit of the experiment, and the user; NOBODY if nobody is logged in."""
@@ -95,9 +130,11 @@ class Gateway:
         return user, user
 
 
-def _status(error: InvalidInput | Unavailable) -> str:
+def _status(error: InvalidInput | Refused | Unavailable) -> str:
     if isinstance(error, NotFound):
         return "404"
+    if isinstance(error, Refused):
+        return "403"
     return "422" if isinstance(error, InvalidInput) else "503"
 
 
@@ -117,6 +154,9 @@ def _query(asked: Asked) -> pb.RecommendRequest:
         personalise=request.consent.personalise,
         measure=request.consent.measure,
         explain=asked.explain,
+        experiment=asked.assigned.experiment,
+        assigned_by=asked.assigned.assigned_by,
+        unlearnt=not asked.assigned.is_learnt,
     )
     encode_facts(asked.context, query.context)
     encode_facts(request.filter, query.filter)
@@ -128,6 +168,8 @@ def _wanted(asked: Asked) -> Wanted:
     return Wanted(
         placement=asked.surface.name,
         variant=asked.arm.variant,
+        experiment=asked.assigned.experiment,
+        assigned_by=asked.assigned.assigned_by,
         unit=asked.unit,
         user=asked.user,
         context=asked.context,

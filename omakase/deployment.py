@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,8 @@ class Deployment:
     """An Omakase on one machine.
 
     Ports of 0 mean any that is free. `durability` os survives the death of every process, disk also power loss.
-    `tuning` holds further settings by service, such as `{"tracking": {"orphan_wait_s": 5}}`.
+    `edge` holds settings of both HTTP ports, such as `{"cors_origins": "*"}`; `tuning` further settings by service,
+    such as `{"tracking": {"orphan_wait_s": 5}}`.
     """
 
     config: Path
@@ -43,6 +43,8 @@ class Deployment:
     host: str = "127.0.0.1"
     clock_uri: str = "system:"
     durability: Literal["os", "disk"] = "os"
+    edge: Mapping[str, str] = field(default_factory=dict)
+    config_poll_s: float = 1.0
     tuning: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
@@ -52,6 +54,11 @@ class Deployment:
     @property
     def keys(self) -> Path:
         return self.root / "keys.yaml"
+
+    @property
+    def config_before(self) -> Path:
+        """A copy of the configuration as it was last valid."""
+        return self.root / "configuration.yaml"
 
     @property
     def uris(self) -> Uris:
@@ -89,19 +96,18 @@ class Deployment:
         """Segments of spools that were set aside."""
         return sorted((self.root / "spool").glob("*/*.damaged"))
 
-    def gateway(
-        self, recommenders: Mapping[str, str], tracking: str, http_fd: int, lifeline_fd: int
-    ) -> GatewaySettings:
+    def gateway(self, sockets: str, tracking: str, http_fd: int, lifeline_fd: int) -> GatewaySettings:
         uris = self.uris
         return GatewaySettings.model_validate(
             {
+                **self.edge,
                 **self._common(lifeline_fd, "gateway"),
                 "http_fd": http_fd,
                 "catalogue": uris.catalogue,
                 "models": uris.models,
                 "spool": self.spool("gateway"),
                 "tracking": tracking,
-                "recommenders": json.dumps(dict(recommenders)),
+                "sockets": sockets,
             }
         )
 
@@ -124,6 +130,7 @@ class Deployment:
         uris = self.uris
         return TrackingSettings.model_validate(
             {
+                **self.edge,
                 **self._common(lifeline_fd, "tracking"),
                 "http_fd": http_fd,
                 "grpc_address": address,
@@ -167,5 +174,6 @@ class Deployment:
         return [name for name, recommender in product.recommenders.items() if recommender.target is None]
 
     def _common(self, lifeline_fd: int | None, service: str) -> dict[str, object]:
-        common = {"config": str(self.config.absolute()), "keys": str(self.keys), "clock": self.clock_uri}
+        config = {"config": str(self.config.absolute()), "config_before": str(self.config_before)}
+        common = {**config, "config_poll_s": self.config_poll_s, "keys": str(self.keys), "clock": self.clock_uri}
         return {**common, "lifeline_fd": lifeline_fd, **self.tuning.get(service, {})}

@@ -4,8 +4,8 @@
     keys:
       1: 8f0c…            # hexadecimal, at least 16 bytes; a number from 0 to 255 names it
     pseudonym_key: 51aa…
-    server_keys:          # optional; see `omakase.server_keys`
-      orders: 5e88…
+    api_keys:             # optional; see `omakase.api_keys`
+      orders: {hash: "5e88…", scope: server}
 
 To rotate the signing key: add a key under a new number everywhere, then point `signing_key` to it everywhere, then
 remove the old one when the last delivery id it signed is older than the reward window. In this order every service
@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import mkstemp
 
+from omakase.api_keys import ApiKey, api_keys_of, faults_of
 from omakase.config.document import Node, read
 from omakase.config.text import read_text
 from omakase.core.errors import InvalidConfig, InvalidInput, Unavailable
@@ -30,7 +30,7 @@ from omakase.core.ids import Keyring
 from omakase.core.suggestion import suggest
 
 _REQUIRED = ("signing_key", "keys", "pseudonym_key")
-_KNOWN = (*_REQUIRED, "server_keys")
+_KNOWN = (*_REQUIRED, "api_keys")
 _KEY_BYTES = 32
 _MOST_BYTES = 1_000_000
 _KEY_NUMBERS = frozenset(str(number) for number in range(256))
@@ -55,10 +55,9 @@ def load_keys(path: Path) -> Keyring:
         raise InvalidConfig([f"{path}: {error}"]) from None
 
 
-def load_server_keys(path: Path) -> Mapping[str, bytes]:
-    """The hashes of the server keys, by name. Raises: InvalidConfig, as `load_keys`."""
-    root = _root(path, read_text(path, _MOST_BYTES))
-    return {name: bytes.fromhex(str(node.plain)) for name, node in root.entries("server_keys").items()}
+def load_api_keys(path: Path) -> Mapping[str, ApiKey]:
+    """The API keys by name, revoked ones too. Raises: InvalidConfig, as `load_keys`."""
+    return api_keys_of(_root(path, read_text(path, _MOST_BYTES)))
 
 
 def replace_keys(path: Path, text: str) -> None:
@@ -164,7 +163,9 @@ def _check_mode(path: Path) -> None:
 def _faults(root: Node) -> Iterator[str]:
     """What is wrong with the shape, each beginning with its line."""
     for name, node in root.entries().items():
-        if name not in _KNOWN:
+        if name == "server_keys":
+            yield f"{node.line}: server_keys: write api_keys, and in it NAME: {{hash: …, scope: server}}"
+        elif name not in _KNOWN:
             yield f"{node.line}: unknown key{suggest(name, _KNOWN)}"
     for name in _REQUIRED:
         if name not in root.children:
@@ -177,12 +178,7 @@ def _faults(root: Node) -> Iterator[str]:
             yield f"{node.line}: keys: a key's name is a number from 0 to 255"
         elif not _is_key(node):
             yield f"{node.line}: keys.{number}: {_KEY_RULE}"
-    section = root.find("server_keys")
-    if section and not isinstance(section.plain, dict | None):
-        yield f"{section.line}: server_keys: must be names, each with a hash"
-    for name, node in root.entries("server_keys").items():
-        if not _is_hash(node):
-            yield f"{node.line}: server_keys.{name}: must be a SHA-256, in quotes: 64 hexadecimal digits"
+    yield from faults_of(root)
     pseudonym = root.find("pseudonym_key")
     if pseudonym and not _is_key(pseudonym):
         yield f"{pseudonym.line}: pseudonym_key: {_KEY_RULE}"
@@ -200,7 +196,3 @@ def _is_key(node: Node) -> bool:
         return isinstance(node.plain, str) and len(bytes.fromhex(node.plain)) >= 16
     except ValueError:
         return False
-
-
-def _is_hash(node: Node) -> bool:
-    return isinstance(node.plain, str) and re.fullmatch("[0-9a-fA-F]{64}", node.plain) is not None

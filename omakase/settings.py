@@ -6,15 +6,17 @@ for a typo must not become a default. URIs pick the adapters, see `omakase.adapt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from omakase.core.errors import InvalidConfig
 from omakase.core.suggestion import suggest
 
 PREFIX = "OMAKASE_"
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
 class Settings(BaseModel):
@@ -23,6 +25,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     config: str = Field(description="path of the product's configuration")
+    config_before: str | None = Field(
+        default=None, description="path of a copy of the last valid configuration, to start from while it is invalid"
+    )
+    config_poll_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     keys: str = Field(description="path of the keys")
     clock: str = Field(default="system:", description="system: or mapped:/path, which a replay moves")
     log_level: str = "INFO"
@@ -54,9 +60,32 @@ class HttpSettings(Settings):
     http_fd: int | None = None
     drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_000_000
+    request_timeout_s: Annotated[float, Field(ge=1, le=300)] = 10.0
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    tls_certificate: str | None = Field(default=None, description="path of a PEM file, with its chain")
+    tls_key: str | None = None
+    cors_origins: str | None = Field(default=None, description="web origins whose pages may read answers, or *")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, told: str | None) -> str | None:
+        origins_of(told)
+        return told
+
+    def origins(self) -> list[str]:
+        """The web origins, one by one."""
+        return origins_of(self.cors_origins)
 
 
-class GatewaySettings(HttpSettings):
+class GrpcSettings(Settings):
+    """A service that speaks gRPC. With these files both sides show a certificate; see `omakase.serving.tls`."""
+
+    grpc_certificate: str | None = Field(default=None, description="path of a PEM file, with its chain")
+    grpc_key: str | None = None
+    grpc_ca: str | None = Field(default=None, description="path of the authority's PEM file")
+
+
+class GatewaySettings(HttpSettings, GrpcSettings):
     """The gateway: HTTP in, gRPC out."""
 
     catalogue: str
@@ -64,11 +93,14 @@ class GatewaySettings(HttpSettings):
     spool: str = Field(description="the delivery spool, spool:/directory")
     tracking: str = Field(description="gRPC target of tracking")
     recommenders: str = Field(
-        default="{}", description="JSON: recommender name to gRPC target, over the configuration's"
+        default="{}", description="JSON: recommender name to gRPC target or targets, over the configuration's"
     )
+    sockets: str | None = Field(default=None, description="directory of the sockets of recommenders on this machine")
+    config_grace_s: Annotated[float, Field(ge=0, le=600)] = 30.0
+    max_requests: Annotated[int, Field(ge=1)] = 1000
 
 
-class RecommenderSettings(Settings):
+class RecommenderSettings(GrpcSettings):
     """A recommender: gRPC in."""
 
     name: str = "main"
@@ -83,7 +115,7 @@ class RecommenderSettings(Settings):
     drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 
-class TrackingSettings(HttpSettings):
+class TrackingSettings(HttpSettings, GrpcSettings):
     """Tracking: HTTP and gRPC in, bus out."""
 
     grpc_address: str
@@ -124,3 +156,12 @@ class BatchSettings(Settings):
     metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     hourly_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+
+
+def origins_of(told: str | None) -> list[str]:
+    """The web origins of a setting, one by one. Raises: ValueError for what is none."""
+    origins = (told or "").split()
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError("write origins such as https://shop.example, with spaces between them, or *")
+    return origins

@@ -11,6 +11,7 @@ from omakase.wire import encode_joined, joined_of
 def encode_state(state: SlateState) -> bytes:
     """Field by field: to make submessages from keyword arguments takes half as long again."""
     message = pb.SlateState(request_id=state.request_id, positions=state.positions, is_trainable=state.is_trainable)
+    message.is_discarded = state.is_discarded
     for position, delivery in state.deliveries.items():
         _encode_delivery(position, delivery, message.deliveries.add())
     return message.SerializeToString()
@@ -46,6 +47,7 @@ def decode_state(body: bytes) -> SlateState:
         positions=message.positions,
         is_trainable=message.is_trainable,
         deliveries={delivery.position: _delivery_of(delivery) for delivery in message.deliveries},
+        is_discarded=message.is_discarded,
     )
 
 

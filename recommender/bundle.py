@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from omakase.config.schema import Product
-from omakase.core.beliefs import Factors, Scorer
+from omakase.core.beliefs import Scorer
 from omakase.core.catalogue import Catalogue
 from omakase.core.errors import NotFound
 from omakase.core.features import FeatureSpec
@@ -22,47 +22,9 @@ from omakase.core.policies import Policy
 from omakase.ports.model_store import ModelKey
 from recommender.counting import Counted, Where
 from recommender.displays import Display
+from recommender.item_matrix import ItemMatrix
 
 T = TypeVar("T")
-
-_CHUNK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class ItemMatrix:
-    """A catalogue encoded by one feature specification.
-
-    Shapes: factors is (n, p), contiguous. `catalogue` has the same n items in the same order; those whose metadata does
-    not fit the features are hidden in it, so that they are neither shown with wrong features nor take the others down.
-    `misfits` says why, by item id.
-    """
-
-    catalogue: Catalogue
-    factors: Factors
-    misfits: Mapping[str, str]
-
-    @classmethod
-    def of(cls, catalogue: Catalogue, spec: FeatureSpec, before: ItemMatrix | None = None) -> ItemMatrix:
-        """Shares the factors of `before`, which is of the same features, if its catalogue shares the metadata.
-
-        Cost: else O(n·p), a few microseconds an item, and the memory of the factors and a chunk of facts.
-        """
-        if before is not None and before.catalogue.metadata is catalogue.metadata:
-            unfit_before = catalogue.places(list(before.misfits)).tolist()
-            return cls(_shown(catalogue, unfit_before), before.factors, before.misfits)
-        factors = np.empty((len(catalogue), spec.item_width), dtype=np.float32)
-        unfit: dict[int, str] = {}
-        for start in range(0, len(catalogue), _CHUNK):
-            stop = min(start + _CHUNK, len(catalogue))
-            facts = [catalogue.metadata[i] for i in range(start, stop)]
-            factors[start:stop], reasons = spec.encode_items(facts)
-            unfit.update((start + row, reason) for row, reason in reasons.items())
-        misfits = {catalogue.item_ids[i]: reason for i, reason in unfit.items()}
-        return cls(_shown(catalogue, list(unfit)), factors, misfits)
-
-
-def _shown(catalogue: Catalogue, unfit: list[int]) -> Catalogue:
-    return catalogue.hiding(unfit) if unfit else catalogue
 
 
 @dataclass(frozen=True, slots=True)

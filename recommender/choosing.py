@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from omakase.core.catalogue import Mask
 from omakase.core.choices import Choice
 from omakase.core.ids import Keyring, Pseudonym
-from omakase.core.slates import Ranked
 from omakase.core.top import Indices
 from recommender.displays import Display
 from recommender.exposures import Exposures
-
-_ONE = np.ones(1, dtype=np.float32)
 
 
 class Chooser:
@@ -56,22 +51,3 @@ class Chooser:
         number = int(now / display.slate_ttl_s + phase)
         seed = self._keyring.seed("slate", display.placement, person, policy, model, str(number))
         return np.random.default_rng(seed)
-
-
-def by_position(ranked: list[Ranked], display: Display) -> list[Ranked]:
-    """As they will be looked at: the probability of it is in the item factor and in the predicted click.
-
-    x is linear in the item factor, so that a linear model learns what an item would be worth at the first position.
-    Without a model the probability is all that there is in the item factor: what is counted has to know it.
-    """
-    if display.examination.is_certain:
-        return ranked
-    shares = display.examination.of_first(len(ranked)).tolist()
-    return [
-        replace(
-            item,
-            item_factor=(item.item_factor if item.item_factor.size else _ONE) * np.float32(share),
-            predicted_click=None if item.predicted_click is None else item.predicted_click * share,
-        )
-        for item, share in zip(ranked, shares, strict=True)
-    ]

@@ -28,7 +28,7 @@ class Display:
     """A placement over one catalogue.
 
     Shapes: values (n,), which scores are multiplied by, 0 where an item has none; limits (n,), how often each item may
-    be delivered in `limit_window_s`. Units: seconds.
+    be delivered in `limit_window_s`; `complaints` say what is configured and has no effect. Units: seconds.
     """
 
     placement: str
@@ -39,24 +39,24 @@ class Display:
     limits: NDArray[np.int64] | None = None
     limit_window_s: float = 0.0
     slate_ttl_s: float | None = None
+    complaints: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, placement: Placement, catalogue: Catalogue, examination: Examination = CERTAIN) -> Display:
         """`examination` is what was estimated; what is configured goes before it. Cost: O(n) for what is configured."""
-        rules, complaints = placement.layout().over(catalogue)
-        for complaint in complaints:
-            log.warning("placement %s: %s", name, complaint)
-        metrics.DISPLAY_FAULTS.labels(name).set(len(complaints))
-        exposure = placement.exposure
+        rules, faults = placement.layout().over(catalogue)
+        metrics.DISPLAY_FAULTS.labels(name).set(len(faults))
+        is_revenue, exposure = placement.objective == "revenue", placement.exposure
         return cls(
             name,
             catalogue,
             rules,
             placement.examination if isinstance(placement.examination, Examination) else examination,
-            _values(name, catalogue) if placement.objective == "revenue" else None,
+            _values(catalogue) if is_revenue else None,
             None if exposure is None else _limits(catalogue, exposure.per_stock),
             0.0 if exposure is None else exposure.window_s,
             placement.slate_ttl_s,
+            (*faults, *(_valueless(name, catalogue) if is_revenue else ())),
         )
 
 
@@ -70,6 +70,7 @@ class PlacementDisplay:
             Newest(store, examination_key(name), decode_examination) if placement.examination == ESTIMATED else None
         )
         self._served: Display | None = None
+        self._complaints: tuple[str, ...] = ()
 
     def refresh(self) -> bool:
         """Look once. Returns whether the estimate changed. Raises: Unavailable before the first answer of the store."""
@@ -87,6 +88,10 @@ class PlacementDisplay:
         if self._served is None or self._served.catalogue is not catalogue:
             examination = (self._newest.value if self._newest else None) or CERTAIN
             self._served = Display.of(self._name, self._placement, catalogue, examination)
+            for complaint in self._served.complaints:
+                if complaint not in self._complaints:
+                    log.warning("placement %s: %s", self._name, complaint)
+            self._complaints = self._served.complaints
         return self._served
 
 
@@ -94,12 +99,14 @@ def displays_of(product: Product, store: ModelStore) -> dict[str, PlacementDispl
     return {name: PlacementDisplay(name, placement, store) for name, placement in product.placements.items()}
 
 
-def _values(name: str, catalogue: Catalogue) -> NDArray[np.float32]:
+def _values(catalogue: Catalogue) -> NDArray[np.float32]:
+    return np.nan_to_num(catalogue.values, nan=0.0).astype(np.float32)
+
+
+def _valueless(name: str, catalogue: Catalogue) -> list[str]:
     missing = int(np.isnan(catalogue.values).sum())
     metrics.VALUELESS.labels(name).set(missing)
-    if missing:
-        log.warning("placement %s ranks by revenue, and %d items have no value: they count as 0", name, missing)
-    return np.nan_to_num(catalogue.values, nan=0.0).astype(np.float32)
+    return [f"it ranks by revenue, and {missing} items have no value: they count as 0"] if missing else []
 
 
 def _limits(catalogue: Catalogue, per_stock: int) -> NDArray[np.int64]:

@@ -26,8 +26,7 @@ def add_explanations(response: pb.RecommendResponse, made: Made) -> None:
     # A policy that ranks by nothing has a model beside it for what it predicts alone.
     scorer = None if made.policy.source is Source.NOTHING else made.scorer
     explained = explain(scorer, made.policy.scale, names, made.context, made.choice, made.ranking)
-    for item, explanation in zip(response.items, explained, strict=True):
-        item.explanation.CopyFrom(_message(explanation))
+    response.explanation.extend(map(_message, explained))
     response.excluded.CopyFrom(_exclusions(made))
 
 

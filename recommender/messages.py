@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from omakase.core.errors import OmakaseError
 from omakase.core.ids import Pseudonym
 from omakase.serving.rpc import code_of
@@ -35,22 +37,17 @@ def query_of(request: pb.RecommendRequest) -> Query:
 
 
 def reply_of(answer: Answer, *, explain: bool = False) -> pb.RecommendReply:
-    slate = answer.slate
+    slate, rows = answer.slate, answer.stamped
+    expected = None if rows.predicted_click is None else [rows.expected_value(place) for place in range(len(rows))]
     response = pb.RecommendResponse(
         request_id=slate.request_id,
         model_version=slate.model_version,
         ignored=answer.ignored,
-        items=[
-            pb.RankedItem(
-                item_id=delivery.item_id,
-                delivery_id=delivery.delivery_id,
-                position=delivery.position,
-                score=delivery.score,
-                predicted_click=delivery.predicted_click,
-                expected_value=delivery.expected_value,
-            )
-            for delivery in slate.deliveries
-        ],
+        item_id=[item.item_id for item in rows.shown],
+        delivery_id=rows.delivery_ids,
+        score=rows.scores,
+        predicted_click=rows.predicted_click,
+        expected_value=None if expected is None else [math.nan if value is None else value for value in expected],
     )
     if explain:
         add_explanations(response, answer.made)

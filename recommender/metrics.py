@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 SLATES = Counter("omakase_recommender_slates_total", "Slates ranked and recorded", ["placement", "policy"])
@@ -31,3 +33,8 @@ VALUELESS = Gauge(
     "omakase_recommender_valueless_items", "Items without a value, at a placement that ranks by revenue", ["placement"]
 )
 CATALOGUE = Gauge("omakase_recommender_catalogue_generation", "Generation of the catalogue served")
+
+
+@lru_cache(maxsize=4096)
+def slates(placement: str, policy: str) -> Counter:
+    return SLATES.labels(placement, policy)  # finding it costs more than counting

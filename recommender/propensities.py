@@ -16,6 +16,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from omakase.config import Product
 from omakase.core.counting import count_propensities
 from omakase.core.errors import OmakaseError
 from omakase.core.ids import RequestId
@@ -50,6 +51,12 @@ class Counting:
         """For a slate that is counted while the queue is so full: from 0, when there is time, to 1."""
         draws = round(self.max_draws * max(1.0 - fullness, _LEAST_CAP))
         return Stopping(self.occurrences, max(draws, self.occurrences))
+
+
+def counting_of(product: Product) -> Counting:
+    """How much a configuration wants counted."""
+    counted = product.propensities
+    return Counting(counted.occurrences, counted.max_draws, counted.cpu_share)
 
 
 class Allowance:
@@ -109,6 +116,10 @@ class PropensityCounter:
     def start(self) -> None:
         self._thread.start()
 
+    def follow(self, counting: Counting) -> None:
+        """Count so much from now on."""
+        self._counting = counting
+
     def offer(self, request_id: RequestId, made: Made) -> None:
         """Count this slate some time, unless its propensities are known, or too many slates wait already."""
         if self._counting.cpu_share == 0.0 or made.ranking.propensity is not None or not made.ranking.indices.size:
@@ -133,9 +144,13 @@ class PropensityCounter:
         return max(waiting / _QUEUE, waiting * made.choice.eligible.size / _QUEUE_ITEMS)
 
     def _run(self) -> None:
-        allowance, told_s = Allowance(self._counting.cpu_share), 0.0
+        share, told_s = self._counting.cpu_share, 0.0
+        allowance = Allowance(share)
         while (waiting := self._queue.get()) is not None:
             offered_at, request_id, made = waiting
+            if share != self._counting.cpu_share:
+                share, told_s = self._counting.cpu_share, 0.0
+                allowance = Allowance(share)
             while not self._stopping.is_set() and allowance.left_s() <= 0.0 and not self._is_stale(offered_at):
                 self._stopping.wait(_PAUSE_S)
             if self._abandoning.is_set():

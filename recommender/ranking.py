@@ -6,31 +6,29 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
 
 import numpy as np
 
 from omakase.core.beliefs import Scorer
 from omakase.core.catalogue import Catalogue
 from omakase.core.choices import Choice
-from omakase.core.errors import Corrupt, InvalidFeature, InvalidInput, NotFound, Unavailable
+from omakase.core.errors import InvalidInput, NotFound, OmakaseError
 from omakase.core.features import Factor
 from omakase.core.ids import NOBODY, Keyring, Pseudonym, new_request_id
 from omakase.core.policies import Policy, Source
-from omakase.core.ranking import Ranking, rank
-from omakase.core.recent import recent_facts
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.ranking import Ranking, can_rank_each, rank, rank_each
+from omakase.core.slates import Slate, Stamped, stamp
 from omakase.core.values import Facts
 from omakase.ports.clock import Clock
-from omakase.ports.context_store import ContextStore, Known
-from recommender import metrics
+from omakase.ports.context_store import ContextStore
 from recommender.bundle import Bundle, ServedModel
-from recommender.choosing import Chooser, by_position
+from recommender.choosing import Chooser
+from recommender.contexts import Contexts
 from recommender.counting import Counted
+from recommender.displays import Display
+from recommender.item_matrix import ItemMatrix
 
 log = logging.getLogger(__name__)
-
-_NO_FACTOR: Factor = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +73,49 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A slate, the candidates that were left out as unknown, sold out, hidden or not fit, and how it was made."""
+    """A slate and its rows; candidates that were left out as unknown, sold out, hidden or unfit; how it was made."""
 
     slate: Slate
+    stamped: Stamped
     ignored: list[str]
     made: Made
 
 
-class Ranker:
-    """Ranks for one process, from one stream of randomness.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A query with all that its ranking asks for, found in one bundle."""
 
-    The context of a ranking is what the store knows of the user, over it what the items that they clicked last have in
-    common, as far as the model's features ask for it, and the hour and weekday in the placement's time zone, over all
-    of them what the request names: the request always wins, so that a replay can say when it was. Without consent to
-    personalise it is the hour and weekday alone, and nothing else is looked up or recorded.
-    """
+    query: Query
+    bundle: Bundle
+    policy: Policy
+    model: ServedModel | None
+    counted: Counted | None
+    scorer: Scorer | None
+    items: ItemMatrix
+    display: Display
+    facts: Facts
+    context: Factor
+    choice: Choice
+    ignored: list[str]
+    rng: np.random.Generator
+    now: float
+
+    @property
+    def goes_together(self) -> bool:
+        """Whether it may be drawn in one with others of its group, after them or before."""
+        return self.display.limits is None and can_rank_each(self.policy, self.scorer, self.choice)
+
+    @property
+    def group(self) -> tuple[int, ...]:
+        """Equal for those that are drawn from the same, in one bundle."""
+        return id(self.policy), id(self.scorer), id(self.choice.values)
+
+    def rank(self) -> Ranking:
+        return rank(self.policy, self.scorer, self.context, self.choice, self.rng)
+
+
+class Ranker:
+    """Ranks for one process, from one stream of randomness."""
 
     def __init__(
         self,
@@ -101,88 +127,114 @@ class Ranker:
     ) -> None:
         self._keyring = keyring
         self._clock = clock
-        self._contexts = contexts
+        self._contexts = Contexts(contexts)
+        self._rng = rng
         self._chooser = Chooser(keyring, rng)
         self._random_bytes = random_bytes
-        self._is_store_away = False
 
     def answer(self, bundle: Bundle, query: Query) -> Answer:
         """Rank and stamp.
 
         Raises: InvalidInput for a limit or a context that does not fit; NotFound for a name the bundle lacks.
         """
+        prepared = self._prepare(bundle, query)
+        return self._finish(prepared, prepared.rank())
+
+    def answer_all(self, bundle: Bundle, queries: Sequence[Query]) -> list[Answer | OmakaseError]:
+        """As `answer`, for each query its answer or what it raises; drawn together where that is the same.
+
+        Cost: with many of one model and policy, one product over the items for all of them.
+        """
+        answers: dict[int, Answer | OmakaseError] = {}
+        groups: dict[tuple[int, ...], list[tuple[int, Prepared]]] = {}
+        for number, query in enumerate(queries):
+            try:
+                prepared = self._prepare(bundle, query)
+                if prepared.goes_together and prepared.rng is self._rng:
+                    groups.setdefault(prepared.group, []).append((number, prepared))
+                else:  # at once: what it takes of an item's share may be missing for the next
+                    answers[number] = self._finish(prepared, prepared.rank())
+            except Exception as error:
+                answers[number] = _failure(error)
+        for group in groups.values():
+            numbers, members = zip(*group, strict=True)
+            try:
+                ranked = zip(members, _rank_group(members, self._rng), strict=True)
+                answers.update(zip(numbers, [self._finish(*one) for one in ranked], strict=True))
+            except Exception as error:
+                answers.update(dict.fromkeys(numbers, _failure(error)))
+        return [answers[number] for number in range(len(queries))]
+
+    def _prepare(self, bundle: Bundle, query: Query) -> Prepared:
         surface, policy = bundle.surface(query.placement), bundle.policy(query.policy)
         if not 1 <= query.limit <= surface.max_limit:
             raise InvalidInput(f"limit must be 1 to {surface.max_limit} at this placement")
         model, counted = _sources(bundle, query, policy)
         now = self._clock.now()
-        facts, context_factor = self._context(query, model, now, surface.zone)
+        given = query.context if query.personalise else None
+        facts, context = self._contexts.of(query.user, given, model, now, surface.zone)
         items = bundle.plain if model is None else model.items
         eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates, query.filters)
-        scorer = _scorer(policy, model, counted)
         display, weights = bundle.display(query.placement), None if counted is None else counted.weights
         choice = self._chooser.choose(display, eligible, query.limit, weights, now)
         person = (query.unit or query.user) if query.personalise else NOBODY
         rng = self._chooser.randomness(display, person, query.policy, query.model, now)
-        ranking = rank(policy, scorer, context_factor, choice, rng)
-        self._chooser.delivered(display, ranking.indices, now)
-        ranked = by_position(_ranked(ranking, bundle.catalogue, model), display)
-        request_id = new_request_id(now, self._random_bytes)
+        scorer = _scorer(policy, model, counted)
+        return Prepared(
+            query, bundle, policy, model, counted, scorer, items, display, facts, context, choice, ignored, rng, now
+        )
+
+    def _finish(self, prepared: Prepared, ranking: Ranking) -> Answer:
+        query, model, policy, items = prepared.query, prepared.model, prepared.policy, prepared.items
+        if not query.shadow:
+            self._chooser.delivered(prepared.display, ranking.indices, prepared.now)
+        request_id = new_request_id(prepared.now, self._random_bytes)
+        stamped = stamp(
+            items.show(ranking.indices),
+            request_id,
+            self._keyring,
+            ranking.scores,
+            ranking.predicted_click,
+            ranking.propensity,
+            prepared.display.examination,
+        )
         slate = Slate(
             request_id=request_id,
-            served_at=now,
+            served_at=prepared.now,
             placement=query.placement,
             variant=query.variant,
             policy=query.policy,
             model=model.key if model and query.learnt else "",
-            model_version=_version(policy, model, counted),
-            catalogue_generation=bundle.catalogue.generation,
+            model_version=_version(policy, model, prepared.counted),
+            catalogue_generation=prepared.bundle.catalogue.generation,
             unit=query.unit,
             user=query.user,
-            context=facts,
-            context_factor=context_factor,
-            deliveries=stamp(ranked, request_id, self._keyring),
+            context=prepared.facts,
+            context_factor=prepared.context,
+            deliveries=stamped,
             experiment=query.experiment,
             assigned_by=query.assigned_by,
             shadow=query.shadow,
             trace=query.trace,
         )
-        made = Made(policy, model, scorer, items.catalogue, context_factor, choice, ranking, query)
-        return Answer(slate, ignored, made)
+        made = Made(policy, model, prepared.scorer, items.catalogue, prepared.context, prepared.choice, ranking, query)
+        return Answer(slate, stamped, prepared.ignored, made)
 
-    def _context(self, query: Query, model: ServedModel | None, now: float, zone: tzinfo) -> tuple[Facts, Factor]:
-        local = datetime.fromtimestamp(now, zone)
-        derived: Facts = {"hour": float(local.hour), "weekday": float(local.weekday())}
-        if not query.personalise:
-            return derived, _encode(model, derived)
-        given: Facts = {**derived, **query.context}
-        known = self._known(query.user)
-        if known is None:
-            return given, _encode(model, given)
-        recent = {} if model is None else _recent(model, known)
-        try:
-            facts: Facts = {**known.facts, **recent, **given}
-            return facts, _encode(model, facts)
-        except InvalidFeature:
-            facts = {**recent, **given}
-            factor = _encode(model, facts)  # raises again if it is the caller who can mend it
-            metrics.CONTEXTS_UNUSED.labels("misfit").inc()
-            return facts, factor
 
-    def _known(self, user: Pseudonym) -> Known | None:
-        """A store that is away, or holds rubbish, costs what is known of the person, not the slate."""
-        if not user:
-            return None
-        try:
-            found = self._contexts.get(user)
-        except (Unavailable, Corrupt) as error:
-            metrics.CONTEXTS_UNUSED.labels("unreadable").inc()
-            if not self._is_store_away:
-                log.error("a stored context cannot be read, ranking without it: %s", error)
-            self._is_store_away = True
-            return None
-        self._is_store_away = False
-        return found
+def _failure(error: Exception) -> OmakaseError:
+    """A bug that one request meets is not to take the others of its batch with it."""
+    if isinstance(error, OmakaseError):
+        return error
+    log.error("a request could not be ranked", exc_info=error)
+    return OmakaseError("the request could not be ranked; see the recommender's log")
+
+
+def _rank_group(group: Sequence[Prepared], rng: np.random.Generator) -> Sequence[Ranking]:
+    first = group[0]
+    if len(group) == 1:
+        return [first.rank()]
+    contexts = np.stack([prepared.context for prepared in group])
+    return rank_each(first.policy, first.scorer, contexts, [prepared.choice for prepared in group], rng)
 
 
 def _sources(bundle: Bundle, query: Query, policy: Policy) -> tuple[ServedModel | None, Counted | None]:
@@ -207,32 +259,3 @@ def _version(policy: Policy, model: ServedModel | None, counted: Counted | None)
     if model is not None:
         return model.version
     return counted.version if counted is not None and policy.source is Source.COUNTS else ""
-
-
-def _recent(model: ServedModel, known: Known) -> Facts:
-    items = model.items
-    return recent_facts(model.spec, items.catalogue, items.factors, known.clicked)
-
-
-def _encode(model: ServedModel | None, facts: Facts) -> Factor:
-    return _NO_FACTOR if model is None else model.spec.encode_context(facts)
-
-
-def _ranked(ranking: Ranking, catalogue: Catalogue, model: ServedModel | None) -> list[Ranked]:
-    """Factors are copied out of the matrix, so that a record in flight does not keep a retired one alive."""
-    predicted, propensity = ranking.predicted_click, ranking.propensity
-    ranked = []
-    for place, i in enumerate(ranking.indices.tolist()):
-        item = catalogue.item(i)
-        ranked.append(
-            Ranked(
-                item_id=item.item_id,
-                score=float(ranking.scores[place]),
-                item_factor=_NO_FACTOR if model is None else model.items.factors[i].copy(),
-                metadata=item.metadata,
-                predicted_click=None if predicted is None else float(predicted[place]),
-                value=item.value,
-                propensity=None if propensity is None else float(propensity[place]),
-            )
-        )
-    return ranked

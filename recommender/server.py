@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omakase.config.schema import Product
 from omakase.core.ids import Keyring
 from omakase.ports.catalogue_store import CatalogueStore
 from omakase.ports.clock import Clock
 from omakase.ports.context_store import ContextStore
 from omakase.ports.delivery_log import DeliveryLog
 from omakase.ports.model_store import ModelStore
+from omakase.serving.configuration import Configuration
 from omakase.serving.refresher import Refresher
-from omakase.serving.rpc import Health, new_server
+from omakase.serving.rpc import Health, bind, new_server
 from omakase.serving.shipper import Shipper
+from omakase.serving.tls import MutualTls
 from omakase.v1 import recommender_pb2_grpc
 from recommender.bundle import Bundle
-from recommender.loading import BundleLoader
-from recommender.propensities import Counting, PropensityCounter
+from recommender.following import FollowingLoader
+from recommender.propensities import PropensityCounter, counting_of
 from recommender.ranking import Ranker
 from recommender.service import NAME, RecommenderService
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 class Parts:
     """What a recommender is made of. `rng` is one stream for the process, seeded by the system."""
 
-    product: Product
+    configuration: Configuration
     keyring: Keyring
     clock: Clock
     catalogue: CatalogueStore
@@ -46,14 +47,13 @@ class Parts:
 class RecommenderServer:
     """Listens from `start`, serves from the first bundle on, and stops without losing a record in `drain`."""
 
-    def __init__(self, parts: Parts, address: str, poll_s: float) -> None:
-        self._bundles: Refresher[Bundle] = Refresher(
-            BundleLoader(parts.product, parts.catalogue, parts.models), poll_s, "bundle"
-        )
+    def __init__(self, parts: Parts, address: str, poll_s: float, tls: MutualTls | None = None) -> None:
+        self._loader = FollowingLoader(parts.configuration, parts.catalogue, parts.models)
+        self._bundles: Refresher[Bundle] = Refresher(self._loader, poll_s, "bundle")
+        self._poll_s = poll_s
         ranker = Ranker(parts.keyring, parts.clock, parts.contexts, parts.rng)
-        counted = parts.product.propensities
-        counting = Counting(counted.occurrences, counted.max_draws, counted.cpu_share)
         (fresh,) = parts.rng.spawn(1)
+        counting = counting_of(parts.configuration.newest.product)
         self._propensities = PropensityCounter(counting, parts.deliveries, fresh)
         self._shipper = parts.shipper
         self._health = Health()
@@ -61,7 +61,7 @@ class RecommenderServer:
         service = RecommenderService(self._bundles, ranker, parts.deliveries, self._propensities)
         recommender_pb2_grpc.add_RecommenderServicer_to_server(service, self._server)
         self._address = address
-        self.port = self._server.add_insecure_port(address)
+        self.port = bind(self._server, address, tls)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -93,3 +93,11 @@ class RecommenderServer:
         await self._bundles.ready()
         await self._health.set(is_serving=True)
         log.info("serving at %s", self._address)
+        told = None
+        while True:
+            served = self._loader.served
+            if served is not None and served is not told:
+                self._propensities.follow(counting_of(served.product))
+                await self._health.know(served.digest)
+                told = served
+            await asyncio.sleep(self._poll_s)

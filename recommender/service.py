@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from recommender.bundle import Bundle
 from recommender.messages import query_of, refusal_of, reply_of
 from recommender.propensities import PropensityCounter
 from recommender.ranking import Answer, Ranker
-
-log = logging.getLogger(__name__)
 
 NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
@@ -64,9 +61,11 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
     async def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies:
         bundle = self._bundles.current
         if bundle is None:
-            raise Unavailable("starting: no catalogue and no models yet")
+            refusal = refusal_of(Unavailable("starting: no catalogue and no models yet"))
+            return pb.RecommendReplies(replies=[refusal] * len(batch.requests))
         started = time.perf_counter()
-        outcomes = [self._rank(bundle, request) for request in batch.requests]
+        answers = self._ranker.answer_all(bundle, [query_of(request) for request in batch.requests])
+        outcomes = [outcome_of(request, answer) for request, answer in zip(batch.requests, answers, strict=True)]
         took_s = time.perf_counter() - started
         metrics.RANKING_S.observe(took_s)
         if is_gone(context):
@@ -74,17 +73,6 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
             raise Unavailable("the caller has gone: its slates were dropped unrecorded")
         recorded = self._record([in_time(outcome, took_s) for outcome in outcomes])
         return pb.RecommendReplies(replies=[self._reply(outcome) for outcome in recorded])
-
-    def _rank(self, bundle: Bundle, request: pb.RecommendRequest) -> Outcome:
-        try:
-            answer = self._ranker.answer(bundle, query_of(request))
-            slate = answer.slate
-            return Ranked(request, answer, encode_slate(slate if request.measure else anonymous(slate)))
-        except OmakaseError as error:
-            return error
-        except Exception:  # a bug that one request meets is not to take the others of the batch with it
-            log.exception("a request could not be ranked")
-            return OmakaseError("the request could not be ranked; see the recommender's log")
 
     def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         records = [outcome.record for outcome in outcomes if isinstance(outcome, Ranked)]
@@ -101,8 +89,14 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
             return refusal_of(outcome)
         slate = outcome.answer.slate
         self._propensities.offer(slate.request_id, outcome.answer.made)
-        metrics.SLATES.labels(slate.placement, slate.policy).inc()
+        metrics.slates(slate.placement, slate.policy).inc()
         return reply_of(outcome.answer, explain=outcome.request.explain)
+
+
+def outcome_of(request: pb.RecommendRequest, answer: Answer | OmakaseError) -> Outcome:
+    if isinstance(answer, OmakaseError):
+        return answer
+    return Ranked(request, answer, encode_slate(answer.slate if request.measure else anonymous(answer.slate)))
 
 
 def is_gone(context: Call) -> bool:

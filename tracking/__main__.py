@@ -6,24 +6,24 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import uvloop
 from fastapi import FastAPI
 
 from omakase import adapters
-from omakase.config import load_product
 from omakase.serving import process
+from omakase.serving.configuration import Configuration
 from omakase.serving.http import serve
-from omakase.serving.rpc import Health, new_server
+from omakase.serving.rpc import Health, bind, new_server
+from omakase.serving.tls import MutualTls
 from omakase.settings import TrackingSettings
 from omakase.v1 import tracking_pb2_grpc
 from tracking.records import TrackingServicer
-from tracking.service import Stores, new_app, new_service
+from tracking.service import Stores, follow, new_app, new_service
 
 
 async def run(settings: TrackingSettings) -> None:
-    product = load_product(Path(settings.config))
+    configuration = Configuration.named_by(settings)
     stores = Stores(
         adapters.open_event_bus(settings.bus),
         adapters.open_delivery_store(settings.deliveries),
@@ -34,7 +34,7 @@ async def run(settings: TrackingSettings) -> None:
         adapters.open_forgotten(settings.deliveries),
         adapters.open_clock(settings.clock),
     )
-    service = new_service(settings, product, stores)
+    service = new_service(settings, configuration.newest.product, stores)
     if "--drain" in sys.argv:
         service.drain()
         return
@@ -42,21 +42,23 @@ async def run(settings: TrackingSettings) -> None:
     server = new_server(["omakase.v1.Tracking"], health)
     servicer = TrackingServicer(service.intake, stores.forgotten, stores.clock)
     tracking_pb2_grpc.add_TrackingServicer_to_server(servicer, server)
-    server.add_insecure_port(settings.grpc_address)
+    bind(server, settings.grpc_address, MutualTls.of(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         await server.start()
         await health.set(is_serving=True)
+        following = asyncio.create_task(follow(configuration, service, settings.config_poll_s))
         ready.set()
         yield
         ready.clear()
+        following.cancel()
         await health.set(is_serving=False)
         await server.stop(settings.drain_s)
         await asyncio.to_thread(service.stop)
 
-    await serve(new_app(service, settings, product, ready.is_set, lifespan), settings)
+    await serve(new_app(service, settings, ready.is_set, lifespan), settings)
 
 
 def main() -> int:

@@ -33,9 +33,11 @@ _EVENTS = inline_schema(EventsIn.model_json_schema())
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EVENTS}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or not an object with a list of events"},
-    401: {"description": "a server key that is not ours"},
+    401: {"description": "a key that is not ours, or is revoked"},
+    403: {"description": "a key that is not of scope server"},
     413: {"description": "the body is too large"},
     422: {"description": "too many events in one body, or a pixel's event that cannot be accepted"},
+    429: {"description": "more often than the key may; again after Retry-After"},
     503: {"description": "the events could not be stored; send them again after Retry-After"},
 }
 
@@ -52,7 +54,7 @@ def create_app(
     door: Door = OPEN,
 ) -> FastAPI:
     """The HTTP side of tracking."""
-    app = FastAPI(title="Omakase tracking", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="Omakase tracking", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(app, max_body_bytes, is_ready)
 
     async def accept(events: list[Event]) -> None:
@@ -87,7 +89,7 @@ def create_app(
             REJECTED.labels(fault.reason).inc()
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{fault.reason}: {fault.detail}")
         await accept(door.judge([event], door.caller(request)))
-        return Response(_GIF, media_type="image/gif", headers={"Cache-Control": "no-store"})
+        return Response(_GIF, media_type="image/gif")
 
     return app
 

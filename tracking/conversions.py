@@ -22,9 +22,11 @@ _EITHER = {"oneOf": [inline_schema(OrderIn.model_json_schema()), inline_schema(O
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EITHER}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or neither an order line nor an object with a list of them"},
-    401: {"description": "no server key, or one that is not ours"},
+    401: {"description": "no key, one that is not ours, or one that is revoked"},
+    403: {"description": "a key that is not of scope server"},
     413: {"description": "the body is too large"},
     422: {"description": "too many order lines in one body"},
+    429: {"description": "more often than the key may; again after Retry-After"},
     503: {"description": "the orders could not be stored; send them again after Retry-After"},
 }
 
@@ -36,7 +38,7 @@ def add_conversions(
 
     @app.post("/v1/conversions", status_code=202, response_model=EventsOut, openapi_extra=_BODY, responses=_PROBLEMS)
     async def post_conversions(request: Request) -> Response:
-        """Accept what was bought or returned. Needs a server key.
+        """Accept what was bought or returned. Needs a key of scope server.
 
         A 202 means: the accepted lines survive the death of every process. Each is attributed to the person's last
         click of its item, else the last impression, within the attribution window.

@@ -74,6 +74,12 @@ class OrderDesk:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="orders", daemon=True)
 
+    def follow(self, attribution_window_s: float, reward_window_s: float, keep_s: float) -> None:
+        """Attribute and remember by these from now on."""
+        self._attribution_window_s = attribution_window_s
+        self._reward_window_s = reward_window_s
+        self._keep_s = keep_s
+
     def start(self) -> None:
         self._thread.start()
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import NoReturn
+from fastapi import Request
 
-from fastapi import HTTPException, Request
-
+from omakase.core.errors import Unauthorized
 from omakase.core.events import Event
-from omakase.server_keys import ServerKeys
+from omakase.serving.access import Gate
 from tracking.traffic import Caller, TrafficRules
-
-_SCHEME = "bearer "
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Door:
@@ -22,37 +17,27 @@ class Door:
     nobody is believed, and the address is that of the connection.
     """
 
-    def __init__(
-        self, keys: ServerKeys | None, traffic: TrafficRules | None, address_header: str | None = None
-    ) -> None:
-        self._keys = keys
+    def __init__(self, gate: Gate | None, traffic: TrafficRules | None, address_header: str | None = None) -> None:
+        self._gate = gate
         self._traffic = traffic
         self._address_header = address_header
 
     def caller(self, request: Request) -> Caller:
-        """Who sends this: a server if it shows a key, else a browser. Raises: HTTPException 401 for a wrong key."""
-        headers = request.headers
-        shown = headers.get("authorization")
-        if shown is not None:
-            return self._server(shown)
-        return Caller(self._address(request), headers.get("user-agent", ""))
+        """Who sends this: a server if it shows a key, else a browser. Raises: Refused for a wrong key."""
+        if "authorization" in request.headers:
+            return self.server(request)
+        return Caller(self._address(request), request.headers.get("user-agent", ""))
 
     def server(self, request: Request) -> Caller:
-        """The same, where a key is required. Raises: HTTPException 401."""
-        shown = request.headers.get("authorization")
-        if shown is None:
-            _refuse("this needs a server key: Authorization: Bearer KEY; `omakase keys add NAME` makes one")
-        return self._server(shown)
+        """The same, where a key is required. Raises: Refused."""
+        if self._gate is None:
+            raise Unauthorized("no key is known here")
+        self._gate.admit(request.scope["headers"])
+        return Caller(by_server=True)
 
     def judge(self, events: list[Event], caller: Caller) -> list[Event]:
         """The events, those marked that are no person's."""
         return events if self._traffic is None else self._traffic.judge(events, caller)
-
-    def _server(self, shown: str) -> Caller:
-        scheme, key = shown[: len(_SCHEME)].lower(), shown[len(_SCHEME) :].strip()
-        if self._keys is None or scheme != _SCHEME or self._keys.owner(key) is None:
-            _refuse("this is no server key of ours")
-        return Caller(by_server=True)
 
     def _address(self, request: Request) -> str:
         if self._address_header is not None:
@@ -61,10 +46,6 @@ class Door:
             if told:
                 return told[-1].rpartition(",")[2].strip()
         return request.client.host if request.client else ""
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise HTTPException(HTTPStatus.UNAUTHORIZED, detail, _CHALLENGE)
 
 
 OPEN = Door(None, None)

@@ -110,6 +110,10 @@ class Reader:
         self._reward_window_s = reward_window_s
         self._random = _drawn_ahead(random)
 
+    def follow(self, types: frozenset[str], reward_window_s: float) -> None:
+        """Take these types within this window from now on."""
+        self._types, self._reward_window_s = types, reward_window_s
+
     def read(self, raw: object, now: float, *, by_server: bool = False) -> Event:
         """What a browser sent, or the shop's own server with its key. Raises: Rejected."""
         if isinstance(raw, dict) and len(raw) > len(_FIELDS):

@@ -5,35 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from omakase.core.slates import Slate, anonymous
 from omakase.ports.event_bus import Message
 from omakase.ports.forgotten import Forgotten
 from omakase.privacy.anonymity import anonymous_slate
 from omakase.privacy.exclusions import exclusions
-
-Recorded = tuple[Slate, bytes]
+from omakase.wire import SpooledSlate
 
 
 @dataclass(frozen=True, slots=True)
 class Latecomers:
     """Slates as they may be kept, and what keeps those that were blanked from being learnt."""
 
-    slates: Sequence[Recorded]
+    slates: Sequence[SpooledSlate]
     exclusions: Sequence[Message]
 
 
-def without_the_forgotten(slates: Sequence[Recorded], forgotten: Forgotten, now: float) -> Latecomers:
+def without_the_forgotten(slates: Sequence[SpooledSlate], forgotten: Forgotten, now: float) -> Latecomers:
     """Make those slates nobody's that were served before their person was forgotten. Raises: Unavailable."""
-    at = forgotten.find(person for slate, _ in slates for person in (slate.unit, slate.user) if person)
+    at = forgotten.find(person for slate in slates for person in (slate.unit, slate.user) if person)
     if not at:
         return Latecomers(slates, ())
-    kept: list[Recorded] = []
+    kept: list[SpooledSlate] = []
     excluded: list[Message] = []
-    for slate, body in slates:
+    for slate in slates:
         people = [person for person in (slate.unit, slate.user) if slate.served_at <= at.get(person, -1.0)]
         if people:
-            body = anonymous_slate(body, people)
-            slate = anonymous(slate)
-            excluded += exclusions(slate.request_id, body, now)
-        kept.append((slate, body))
+            slate = SpooledSlate.of(anonymous_slate(slate.body, people))
+            excluded += exclusions(slate.request_id, slate.body, now)
+        kept.append(slate)
     return Latecomers(kept, excluded)

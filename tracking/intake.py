@@ -18,11 +18,10 @@ from typing import TypeAlias
 from omakase.core.errors import Corrupt, OmakaseError, Overloaded, Unavailable
 from omakase.core.events import Event
 from omakase.core.ids import RequestId
-from omakase.core.slates import Slate
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_store import DeliveryStore, Parked, StoredSlate
 from omakase.ports.event_bus import EventBus, Message
-from omakase.wire import RecordedSlate, bus_body_of_unread_event, decode_event
+from omakase.wire import RecordedSlate, SpooledSlate, bus_body_of_unread_event, decode_event
 from tracking.jobs import Job
 from tracking.join import event_message, parked, slate_message
 
@@ -68,7 +67,7 @@ class Intake:
         self._store = store
         self._clock = clock
         self._orphan_wait_s = orphan_wait_s
-        self._keep_s = keep_s
+        self.keep_s = keep_s  # may be changed while it runs
         self._sweep_s = sweep_s
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
@@ -92,14 +91,14 @@ class Intake:
         """Store events; they are safe when this returns. Raises: Overloaded, Unavailable."""
         await self._stored(Job(events=events))
 
-    async def record(self, slates: Sequence[tuple[Slate, bytes]], following: Sequence[Message] = ()) -> None:
-        """Store slates, each with the bytes it was spooled as; they are safe when this returns.
+    async def record(self, slates: Sequence[SpooledSlate], following: Sequence[Message] = ()) -> None:
+        """Store slates as they were spooled; they are safe when this returns.
 
         The messages `following` them on the bus are safe then too. Raises: Overloaded, Unavailable.
         """
         now = self._clock.now()
-        records = [StoredSlate(slate.request_id, slate.served_at, encoded) for slate, encoded in slates]
-        messages = [slate_message(*slate, now) for slate in slates]
+        records = [StoredSlate(slate.request_id, slate.served_at, slate.body) for slate in slates]
+        messages = [slate_message(slate, now) for slate in slates]
         await self._stored(Job(records=records, messages=[*messages, *following]))
 
     def sweep(self, *, give_up: bool = False) -> int:
@@ -152,7 +151,7 @@ class Intake:
         try:
             self.sweep()
             now = self._clock.now()
-            if now >= expire_at and not self._store.expire(now - self._keep_s):
+            if now >= expire_at and not self._store.expire(now - self.keep_s):
                 return now + 60.0
         except OmakaseError as error:
             log.warning("sweeping parked events waits: %s", error)

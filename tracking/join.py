@@ -5,22 +5,35 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from omakase.core.events import Event
-from omakase.core.propensities import SlatePropensities
-from omakase.core.slates import Slate
+from omakase.core.sessions import Discarded
 from omakase.ports.delivery_store import Parked
 from omakase.ports.event_bus import Message
-from omakase.wire import RecordedSlate, bus_body, bus_body_of_event, bus_body_of_slate, encode_event
+from omakase.wire import (
+    RecordedSlate,
+    SpooledPropensities,
+    SpooledSlate,
+    bus_body,
+    bus_body_of_event,
+    bus_body_of_slate,
+    encode_event,
+)
 
 
-def slate_message(slate: Slate, encoded: bytes, now: float) -> Message:
+def slate_message(slate: SpooledSlate, now: float) -> Message:
     """A slate's own record, named by its request id."""
-    return Message(slate.request_id, now, bus_body_of_slate(encoded), "deliveries", len(slate.deliveries))
+    return Message(slate.request_id, now, bus_body_of_slate(slate.body), "deliveries", slate.positions)
 
 
-def propensities_message(record: SlatePropensities, encoded: bytes, now: float) -> Message:
+def propensities_message(record: SpooledPropensities, now: float) -> Message:
     """A slate's propensities, named after their slate and not as it."""
     key = blake2b(record.request_id, digest_size=16, person=b"propensities").digest()
-    return Message(key, now, encoded, "propensities", record.positions.draws.size)
+    return Message(key, now, record.body, "propensities", record.positions)
+
+
+def discard_message(record: Discarded, encoded: bytes, now: float) -> Message:
+    """That a slate is discarded, named after it and not as it."""
+    key = blake2b(record.request_id, digest_size=16, person=b"discarded").digest()
+    return Message(key, now, encoded, "discards")
 
 
 def event_message(event: Event, slate: RecordedSlate | None) -> Message:

@@ -86,6 +86,10 @@ class OrderReader:
         self._window_s = window_s
         self._random = random
 
+    def follow(self, currency: str | None, window_s: float) -> None:
+        """Take this currency within this window from now on."""
+        self._currency, self._window_s = currency, window_s
+
     def read(self, raw: object, now: float) -> Order:
         """Raises: Rejected."""
         try:

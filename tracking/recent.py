@@ -62,7 +62,7 @@ class RecentClicks:
         self._contexts = contexts
         self._forgotten = forgotten
         self._clock = clock
-        self._keep_s = keep_s
+        self.keep_s = keep_s  # may be changed while it runs
         self._max_waiting = max_waiting
         self._retry_s = retry_s
         self._expire_at = -inf
@@ -143,5 +143,5 @@ class RecentClicks:
 
     def _expire(self) -> None:
         now = self._clock.now()
-        if now >= self._expire_at and not self._contexts.expire(now - self._keep_s):
+        if now >= self._expire_at and not self._contexts.expire(now - self.keep_s):
             self._expire_at = now + _TIDY_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from omakase.api_keys import Scope
 from omakase.config import Product
 from omakase.keys import load_keys
 from omakase.ports.clock import Clock
@@ -19,7 +21,9 @@ from omakase.ports.event_bus import EventBus
 from omakase.ports.forgotten import Forgotten
 from omakase.ports.orders import Credits, Orders
 from omakase.ports.touches import Touches
-from omakase.server_keys import ServerKeys
+from omakase.serving.access import ApiKeys, Gate
+from omakase.serving.configuration import Configuration
+from omakase.serving.refusals import Refusals
 from omakase.settings import TrackingSettings
 from tracking.api import create_app
 from tracking.conversions import add_conversions
@@ -56,13 +60,16 @@ class Service:
 
     intake: Intake
     desk: OrderDesk
-    recent: RecentClicks | None
+    recent: RecentClicks
+    witness: Witness
+    traffic: TrafficRules
     door: Door
+    reader: Reader
+    orders: OrderReader
     stores: Stores
 
     def start(self) -> None:
-        if self.recent is not None:
-            self.recent.start()
+        self.recent.start()
         self.intake.start()
         self.desk.start()
 
@@ -70,8 +77,7 @@ class Service:
         """Store what was taken, then end."""
         self.intake.stop()
         self.desk.stop()
-        if self.recent is not None:
-            self.recent.stop()
+        self.recent.stop()
 
     def drain(self) -> None:
         """Publish whatever waits, while the threads do not run. Parked events first: an order may be due to one."""
@@ -79,28 +85,43 @@ class Service:
             pass
         while self.desk.settle(at_once=True):
             pass
-        if self.recent is not None:
-            self.recent.flush()
+        self.recent.flush()
+
+    def follow(self, product: Product) -> None:
+        """Go by another configuration from now on. Call it on the event loop, where requests are read."""
+        learning, keep_s = product.learning, product.people.retention_s
+        self.traffic.follow(product.traffic)
+        self.reader.follow(product.known_event_types(), learning.reward_window_s)
+        self.orders.follow(product.currency, learning.attribution_window_s)
+        self.desk.follow(learning.attribution_window_s, learning.reward_window_s, keep_s)
+        self.intake.keep_s = _records_s(product)
+        self.recent.keep_s = keep_s
+        self.witness.notes_clicks = product.remembers_clicks()
 
 
 def new_service(settings: TrackingSettings, product: Product, stores: Stores) -> Service:
     """Raises: InvalidConfig for a file of keys that is wrong."""
-    learning, keys, traffic = product.learning, ServerKeys(Path(settings.keys)), TrafficRules(product.traffic)
-    recent = None
-    if product.remembers_clicks():
-        keep_s = product.people.retention_s
-        recent = RecentClicks(stores.contexts, stores.forgotten, stores.clock, keep_s=keep_s)
+    learning, keys, keep_s = product.learning, ApiKeys(Path(settings.keys)), product.people.retention_s
+    keyring, traffic = load_keys(Path(settings.keys)), TrafficRules(product.traffic)
+    recent = RecentClicks(stores.contexts, stores.forgotten, stores.clock, keep_s=keep_s)
+    witness = Witness(
+        traffic,
+        stores.touches,
+        takes_orders=lambda: keys.has(Scope.SERVER),
+        recent=recent,
+        notes_clicks=product.remembers_clicks(),
+    )
     intake = Intake(
         stores.bus,
         stores.deliveries,
         stores.clock,
         orphan_wait_s=settings.orphan_wait_s,
-        keep_s=learning.reward_window_s + learning.allowed_lateness_s,
+        keep_s=_records_s(product),
         sweep_s=settings.sweep_s,
         max_queued=settings.max_queued_events,
         max_queued_bytes=settings.max_queued_bytes,
         store_timeout_s=settings.store_timeout_s,
-        see=Witness(traffic, stores.touches, takes_orders=lambda: not keys.is_empty(), recent=recent).see,
+        see=witness.see,
     )
     desk = OrderDesk(
         stores.orders,
@@ -112,24 +133,33 @@ def new_service(settings: TrackingSettings, product: Product, stores: Stores) ->
         wait_s=settings.order_wait_s,
         attribution_window_s=learning.attribution_window_s,
         reward_window_s=learning.reward_window_s,
-        keep_s=product.people.retention_s,
+        keep_s=keep_s,
         store_timeout_s=settings.store_timeout_s,
     )
-    return Service(intake, desk, recent, Door(keys, traffic, settings.address_header), stores)
+    return Service(
+        intake,
+        desk,
+        recent,
+        witness,
+        traffic,
+        Door(Gate(keys, Scope.SERVER, Refusals()), traffic, settings.address_header),
+        Reader(keyring, product.known_event_types(), learning.reward_window_s, os.urandom),
+        OrderReader(keyring, product.currency, learning.attribution_window_s, os.urandom),
+        stores,
+    )
 
 
 def new_app(
     service: Service,
     settings: TrackingSettings,
-    product: Product,
     is_ready: Callable[[], bool],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The application; its lifespan starts and stops the service."""
-    keyring, learning, clock = load_keys(Path(settings.keys)), product.learning, service.stores.clock
+    clock = service.stores.clock
     app = create_app(
         service.intake,
-        Reader(keyring, product.known_event_types(), learning.reward_window_s, os.urandom),
+        service.reader,
         clock,
         max_events=settings.max_events,
         max_body_bytes=settings.max_body_bytes,
@@ -137,6 +167,23 @@ def new_app(
         lifespan=lifespan,
         door=service.door,
     )
-    orders = OrderReader(keyring, product.currency, learning.attribution_window_s, os.urandom)
-    add_conversions(app, service.desk, orders, service.door, clock, max_orders=settings.max_events)
+    add_conversions(app, service.desk, service.orders, service.door, clock, max_orders=settings.max_events)
     return app
+
+
+async def follow(configuration: Configuration, service: Service, poll_s: float) -> None:
+    """Take every valid configuration, until cancelled."""
+    served = configuration.newest
+    configuration.serve(served)
+    while True:
+        await asyncio.sleep(poll_s)
+        newest = await asyncio.to_thread(configuration.look)
+        if newest is not served:
+            service.follow(newest.product)
+            configuration.serve(newest)
+            served = newest
+
+
+def _records_s(product: Product) -> float:
+    """How long a delivery record may be asked for."""
+    return product.learning.reward_window_s + product.learning.allowed_lateness_s

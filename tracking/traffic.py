@@ -41,7 +41,7 @@ class Rates:
     """
 
     def __init__(self, limit: int, remembered: int = 100_000) -> None:
-        self._limit = limit
+        self.limit = limit
         self._remembered = remembered
         self._counts: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
 
@@ -54,7 +54,7 @@ class Rates:
             return 0
         if minute > known:
             before, now = (now if minute == known + 1 else 0), 0
-        room = int(self._limit - before * (1.0 - into)) - now
+        room = int(self.limit - before * (1.0 - into)) - now
         self._counts[name] = (max(minute, known), before, now + n)
         if len(self._counts) > self._remembered:
             self._counts.popitem(last=False)
@@ -68,11 +68,16 @@ class TrafficRules:
     """
 
     def __init__(self, traffic: Traffic) -> None:
+        self._users: Rates | None = None
+        self._addresses: Rates | None = None
+        self.follow(traffic)
+
+    def follow(self, traffic: Traffic) -> None:
+        """Judge by this from now on. What was counted counts on."""
         self._bots = tuple(bot.lower() for bot in traffic.bots if bot)
         self._min_click_delay_s = traffic.min_click_delay_s
-        of_user, of_address = traffic.max_events_per_minute_of_user, traffic.max_events_per_minute_of_address
-        self._users = None if of_user is None else Rates(of_user)
-        self._addresses = None if of_address is None else Rates(of_address)
+        self._users = _limited(self._users, traffic.max_events_per_minute_of_user)
+        self._addresses = _limited(self._addresses, traffic.max_events_per_minute_of_address)
 
     def judge(self, events: list[Event], caller: Caller) -> list[Event]:
         """What the request alone tells. Cost: some microseconds a request."""
@@ -102,6 +107,13 @@ class TrafficRules:
         user = slate.user or slate.unit
         is_over = bool(user) and users.excess(user, 1, event.received_at) > 0
         return _marked([event], USER_RATE)[0] if is_over else event
+
+
+def _limited(rates: Rates | None, limit: int | None) -> Rates | None:
+    if rates is None or limit is None:
+        return None if limit is None else Rates(limit)
+    rates.limit = limit
+    return rates
 
 
 def _is_too_fast(event: Event, delay_s: float) -> bool:

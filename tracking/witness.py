@@ -16,7 +16,7 @@ from tracking.traffic import TrafficRules
 class Witness:
     """Marks the events of users who do too much, and remembers who touched what, for orders and features to come.
 
-    Touches are kept only while `takes_orders` says that somebody may send any; clicks only where there is `recent`.
+    Touches are kept only while `takes_orders` says that somebody may send any; clicks only while `notes_clicks`.
     """
 
     def __init__(
@@ -24,18 +24,21 @@ class Witness:
         traffic: TrafficRules,
         touches: Touches,
         takes_orders: Callable[[], bool],
-        recent: RecentClicks | None = None,
+        recent: RecentClicks,
+        *,
+        notes_clicks: bool,
     ) -> None:
         self._traffic = traffic
         self._touches = touches
         self._takes_orders = takes_orders
         self._recent = recent
+        self.notes_clicks = notes_clicks  # may be changed while it runs
 
     def see(self, events: list[Event], slates: Mapping[RequestId, RecordedSlate | None]) -> list[Event]:
         """The events as they are to be published. Raises: Unavailable; then nothing may be published."""
         judged = self._traffic.judge_users(events, slates)
         if self._takes_orders():
             self._touches.note(touches_of(judged, slates))
-        if self._recent is not None:
+        if self.notes_clicks:
             self._recent.see(judged, slates)
         return judged

@@ -1,6 +1,8 @@
 """The recommenders that variants are served by, over gRPC."""
 
-from gateway.recommenders.opening import open_recommenders
-from gateway.recommenders.recommender import Away, Recommender
+from gateway.recommenders.fleet import Fleet
+from gateway.recommenders.recommender import Recommender
+from gateway.recommenders.replica import Away
+from gateway.recommenders.targets import Targets
 
-__all__ = ["Away", "Recommender", "open_recommenders"]
+__all__ = ["Away", "Fleet", "Recommender", "Targets"]

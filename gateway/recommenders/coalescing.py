@@ -6,17 +6,22 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from typing import Generic, TypeAlias, TypeVar
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+_numbers = count()  # of two questions with one deadline neither is the smaller
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[Question, Answer]):
-    """One question, until when its answer is of use, and where it goes. Units: deadline in the loop's time."""
+    """One question, from when until when its answer is of use, and where it goes. Units: the loop's time."""
 
     question: Question
+    asked_at: float
     deadline: float
     answer: asyncio.Future[Answer]
 
@@ -37,24 +42,24 @@ class Coalescer(Generic[Question, Answer]):
     """
 
     send: Send[Question, Answer]
-    late: Callable[[Answer], None]
+    late: Callable[[Question, Answer], None]
     most: int = 32
     calls: int = 2
     _waiting: deque[Waiting[Question, Answer]] = field(default_factory=deque, init=False)
-    _asked: deque[Waiting[Question, Answer]] = field(default_factory=deque, init=False)
+    _asked: list[tuple[float, int, Waiting[Question, Answer]]] = field(default_factory=list, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _is_due: bool = field(default=False, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def ask(self, question: Question, timeout_s: float) -> asyncio.Future[Answer]:
-        """Deadlines must not fall: `timeout_s` is the same for every question. Raises, later: TimeoutError, or what
-        `send` raises or returns for it."""
+        """Raises, later: TimeoutError, or what `send` raises or returns for it."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(question, loop.time() + timeout_s, loop.create_future())
+        now = loop.time()
+        waiting = Waiting(question, now, now + timeout_s, loop.create_future())
         self._waiting.append(waiting)
-        self._asked.append(waiting)
-        if self._timer is None:
-            self._timer = loop.call_at(waiting.deadline, self._expire)
+        heappush(self._asked, (waiting.deadline, next(_numbers), waiting))
+        if self._timer is None or waiting.deadline < self._timer.when():
+            self._watch(loop)
         self._look(loop)
         return waiting.answer
 
@@ -62,6 +67,11 @@ class Coalescer(Generic[Question, Answer]):
     def depth(self) -> int:
         """How many questions have not been sent yet."""
         return len(self._waiting)
+
+    @property
+    def age_s(self) -> float:
+        """For how long the oldest question that has not been sent yet has waited."""
+        return asyncio.get_running_loop().time() - self._waiting[0].asked_at if self._waiting else 0.0
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._waiting and not self._is_due and len(self._tasks) < self.calls:
@@ -93,7 +103,7 @@ class Coalescer(Generic[Question, Answer]):
                 if not waiting.answer.done():
                     waiting.answer.set_exception(answer)
             elif waiting.answer.done():
-                self.late(answer)
+                self.late(waiting.question, answer)
             else:
                 waiting.answer.set_result(answer)
 
@@ -104,8 +114,16 @@ class Coalescer(Generic[Question, Answer]):
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._asked and (self._asked[0].answer.done() or self._asked[0].deadline <= now):
-            waiting = self._asked.popleft()
+        while self._asked and (self._asked[0][2].answer.done() or self._asked[0][0] <= now):
+            waiting = heappop(self._asked)[2]
             if not waiting.answer.done():
                 waiting.answer.set_exception(TimeoutError("not answered in time"))
-        self._timer = loop.call_at(self._asked[0].deadline, self._expire) if self._asked else None
+        self._timer = None
+        if self._asked:
+            self._watch(loop)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all: at the first deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._asked[0][0], self._expire)

@@ -1,120 +1,129 @@
-"""One recommender deployment, over gRPC."""
+"""One recommender deployment: its replicas, and what waits for them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import grpc
-
 from gateway import metrics
-from gateway.recommenders.coalescing import Coalescer, Waiting
-from omakase.core.errors import InvalidInput, NotFound, Unavailable
-from omakase.serving.rpc import error_for, error_of
+from gateway.recommenders.coalescing import Coalescer
+from gateway.recommenders.replica import Asked, Away, Outcome, Replica
+from omakase.core.ids import RequestId
+from omakase.serving.tls import MutualTls
 from omakase.v1 import recommender_pb2 as pb
-from omakase.v1 import recommender_pb2_grpc
 
 log = logging.getLogger(__name__)
 
-# A recommender that was restarted at its address is found again within a quarter of a second; an address that answers
-# nothing holds no request longer than its deadline.
-_OPTIONS = (
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 250),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.max_receive_message_length", 16 << 20),
-    ("grpc.enable_retries", 0),
-)
+# Calls under way at each replica, and batches that may wait for one of them: more than that is not answered in time.
+_CALLS = 2
+_BATCHES_WAITING = 8
+_TELL_S = 60.0
 
-
-# For so long an answer that nobody waits for any more is listened to, to know that there was one.
-_GRACE_S = 0.1
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-Asked: TypeAlias = Waiting[pb.RecommendRequest, pb.RecommendResponse]
-
-
-class Away(Unavailable):
-    """No answer to be had. `reason` is short and of few values, for a metric's label."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+OnLate: TypeAlias = Callable[[RequestId], None]
 
 
 class Recommender:
-    """One recommender deployment. Says once that it went away and once that it is back."""
+    """One recommender deployment, of one or more replicas that are asked by turns.
 
-    def __init__(self, name: str, target: str, timeout_s: float) -> None:
+    What a replica surely did nothing for (no connection, or its own refusal) is asked for once more, of another one.
+    Never after a timeout, for then it may have been recorded. What cannot be answered in time is refused at once: when
+    no replica answers, and when too much waits already.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        targets: str | Sequence[str],
+        timeout_s: float,
+        tls: MutualTls | None = None,
+        on_late: OnLate = lambda _: None,
+    ) -> None:
+        """`on_late` is told which slate was recorded to be shown and came too late for that."""
+        targets = (targets,) if isinstance(targets, str) else targets
         self._name = name
         self._timeout_s = timeout_s
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
-        self._asked: Coalescer[pb.RecommendRequest, pb.RecommendResponse] = Coalescer(self._send, self._late)
-        self._is_away = False
+        self._replicas = [Replica(name, target, timeout_s, tls) for target in targets]
+        self._asked: Coalescer[pb.RecommendRequest, pb.RecommendResponse] = Coalescer(
+            self._send, self._late, calls=_CALLS * len(self._replicas)
+        )
+        self._most_waiting = _BATCHES_WAITING * self._asked.most * len(self._replicas)
+        self._turn = 0
+        self._tell_at = 0.0
+        self._on_late = on_late
 
-    async def ask(self, query: pb.RecommendRequest) -> pb.RecommendResponse:
-        """One attempt within the deadline.
+    async def ask(self, query: pb.RecommendRequest, timeout_s: float | None = None) -> pb.RecommendResponse:
+        """An answer within `timeout_s`, at most the configured one.
 
         Raises: InvalidInput if the caller of the gateway can mend it; Away for everything else.
         """
+        if not self._is_reachable():
+            raise Away("open", "no replica answers")
+        if self._asked.depth >= self._most_waiting or self._asked.age_s > self._timeout_s / 2:
+            raise Away("overloaded", f"{self._asked.depth} requests wait for the recommender")
+        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         try:
-            response = await self._asked.ask(query, self._timeout_s)
-        except InvalidInput:
-            raise
+            return await self._asked.ask(query, timeout_s)
         except TimeoutError as error:
-            raise self._away("deadline_exceeded", str(error)) from error
-        if self._is_away:
-            self._tell(is_away=False)
-        return response
-
-    async def _send(self, batch: Sequence[Asked]) -> Sequence[pb.RecommendResponse | Exception]:
-        """What is asked waits for its answer by itself: the call goes on a little longer, to hear of what was late."""
-        now = asyncio.get_running_loop().time()
-        for waiting in batch:
-            waiting.question.left_ms = max(1, int((waiting.deadline - now) * 1000))
-        request = pb.RecommendBatch(requests=[waiting.question for waiting in batch])
-        timeout_s = batch[-1].deadline - now + _GRACE_S
-        try:
-            replies = await self._stub.Recommend(request, timeout=timeout_s)
-        except grpc.RpcError as call:
-            raise self._away(_reason(call.code()), str(error_of(call))) from call
-        return [self._outcome(reply) for reply in replies.replies]
-
-    def _outcome(self, reply: pb.RecommendReply) -> pb.RecommendResponse | Exception:
-        if reply.HasField("slate"):
-            return reply.slate
-        code = _CODES[reply.refusal.code]
-        error = error_for(code, reply.refusal.message)
-        if isinstance(error, InvalidInput) and not isinstance(error, NotFound):
-            return error
-        return self._away(_reason(code), str(error))
-
-    def _late(self, _: pb.RecommendResponse) -> None:
-        metrics.LATE.labels(self._name).inc()
+            raise Away("deadline_exceeded", str(error)) from error
 
     def connect(self) -> None:
         """Begin to connect, so that the first request need not."""
-        self._channel.get_state(try_to_connect=True)
+        for replica in self._replicas:
+            replica.connect()
+
+    async def knows(self, digest: str) -> bool:
+        """Whether each replica that may be asked serves the configuration of this digest. Waits a second at most."""
+        asked = [replica.knows(digest) for replica in self._replicas if not replica.breaker.is_open]
+        return all(await asyncio.gather(*asked))
 
     async def close(self) -> None:
-        await self._channel.close(grace=None)
+        for replica in self._replicas:
+            await replica.close()
 
-    def _away(self, reason: str, why: str) -> Away:
-        self._tell(is_away=True, why=why)
-        return Away(reason, why)
+    def _is_reachable(self) -> bool:
+        is_reachable = False
+        for replica in self._replicas:
+            if replica.breaker.is_open:
+                replica.look()
+            else:
+                is_reachable = True
+        return is_reachable
 
-    def _tell(self, *, is_away: bool, why: str = "") -> None:
-        if is_away and not self._is_away:
-            log.error("recommender %s does not answer, serving fallback slates: %s", self._name, why)
-        elif self._is_away and not is_away:
-            log.info("recommender %s answers again", self._name)
-        self._is_away = is_away
+    async def _send(self, batch: Sequence[Asked]) -> Sequence[Outcome]:
+        first = self._next()
+        if first is None:
+            raise Away("open", "no replica answers")
+        outcomes = list(await first.ask(batch))
+        again = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Away) and outcome.is_untouched]
+        if again:
+            self._tell(outcomes[again[0]])
+        if again and (other := self._next(but=first)) is not None:
+            metrics.RETRIES.labels(self._name).inc(len(again))
+            for place, outcome in zip(again, await other.ask([batch[place] for place in again]), strict=True):
+                outcomes[place] = outcome
+        return outcomes
 
+    def _next(self, but: Replica | None = None) -> Replica | None:
+        """Which replica to ask: of those that answer the one with the fewest calls under way, by turns."""
+        self._turn += 1
+        places = range(self._turn, self._turn + len(self._replicas))
+        inturn = [self._replicas[place % len(self._replicas)] for place in places]
+        return min(
+            (replica for replica in inturn if replica is not but and not replica.breaker.is_open),
+            key=lambda replica: replica.calls,
+            default=None,
+        )
 
-def _reason(code: grpc.StatusCode) -> str:
-    return str(code.name).lower()
+    def _late(self, query: pb.RecommendRequest, slate: pb.RecommendResponse) -> None:
+        metrics.LATE.labels(self._name).inc()
+        if not query.shadow:
+            self._on_late(RequestId(slate.request_id))
+
+    def _tell(self, refused: Outcome) -> None:
+        """Of refusals, such as of a model that it lacks, once a minute."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._tell_at:
+            log.error("recommender %s refused, serving fallback slates: %s", self._name, refused)
+            self._tell_at = now + _TELL_S

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from omakase import __version__
-from omakase.cli import demo, events, imports, keys, models, repairs, replay, up, users, validate
+from omakase.cli import demo, events, experiments, imports, keys, models, repairs, replay, results, up, users, validate
 from omakase.core.errors import InvalidConfig, InvalidInput, OmakaseError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ models.app.command("rebuild")(repairs.rebuild)
 models.app.command("warm-start")(repairs.start_warm)
 app.add_typer(models.app, name="models")
 app.add_typer(events.app, name="events")
+experiments.app.command("results")(results.results)
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from omakase.core.errors import InvalidInput
 
 DataDir: TypeAlias = Annotated[
     Path,
@@ -38,3 +41,12 @@ Config: TypeAlias = Annotated[
 OptionalConfig: TypeAlias = Annotated[
     Path | None, typer.Option("--config", help="The product's configuration, YAML.", exists=True, dir_okay=False)
 ]
+
+
+def moment_of(option: str, text: str) -> float:
+    """A moment as people write it; without a time zone, UTC. Units: Unix seconds. Raises: InvalidInput."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} must be ISO 8601, such as 2026-11-20T09:00") from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

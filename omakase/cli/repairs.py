@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from rich.progress import track
 from omakase import models
 from omakase.adapters import open_catalogue_store, open_model_store, open_training_state, open_warehouse
 from omakase.cli.models import Name
-from omakase.cli.options import Config, ExistingDataDir, OptionalConfig
+from omakase.cli.options import Config, ExistingDataDir, OptionalConfig, moment_of
 from omakase.config import load_product
 from omakase.configured import ConfiguredModel
 from omakase.core.errors import InvalidInput, NotFound
@@ -141,10 +140,4 @@ def _progress() -> Iterator[Progress]:
 
 
 def _time(option: str, text: str | None, infinity: float) -> float:
-    if text is None:
-        return infinity * float("inf")
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{option} {text!r} must be ISO 8601, such as 2026-11-20T09:00") from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return infinity * float("inf") if text is None else moment_of(option, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from omakase.cli.options import Config, DataDir
 from omakase.cli.signals import until_stopped
 from omakase.deployment import Deployment
 from omakase.logs import set_up
+from omakase.serving.tls import Pair
+from omakase.settings import origins_of
 
 
 def up(
@@ -23,6 +26,11 @@ def up(
     durability: Annotated[
         str, typer.Option(help="What a 202 survives: `os` the death of every process, `disk` power loss too.")
     ] = "os",
+    cors_origins: Annotated[
+        str | None, typer.Option(help="Web origins whose pages may read answers, with spaces between them, or `*`.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file; with it both ports speak HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file with its private key.")] = None,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C or SIGTERM.
 
@@ -33,7 +41,16 @@ def up(
     set_up("omakase", "INFO")
     if durability not in ("os", "disk"):
         raise typer.BadParameter("use os or disk", param_hint="--durability")
-    deployment = Deployment(config, data_dir, port, tracking_port, host, durability=durability)  # type: ignore[arg-type]
+    if (tls_certificate is None) != (tls_key is None):
+        raise typer.BadParameter("give both or none", param_hint="--tls-certificate, --tls-key")
+    try:
+        edge = {"cors_origins": cors_origins} if cors_origins is not None and origins_of(cors_origins) else {}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--cors-origins") from None
+    if tls_certificate is not None and tls_key is not None:
+        Pair(tls_certificate, tls_key).check()
+        edge |= {"tls_certificate": str(tls_certificate.absolute()), "tls_key": str(tls_key.absolute())}
+    deployment = Deployment(config, data_dir, port, tracking_port, host, durability=durability, edge=edge)  # type: ignore[arg-type]
     console = Console(soft_wrap=True, highlight=False)
     with until_stopped() as stopping, Supervisor(deployment) as supervisor:
         supervisor.wait_ready(timeout_s=60, stopping=stopping)

@@ -8,12 +8,14 @@ complains of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from pydantic import TypeAdapter, ValidationError
 
+from omakase.config import experiment_faults
 from omakase.config.document import Fault, Node, shorten
 from omakase.config.placements import Placement, Variant
+from omakase.config.references import shown_at, unknown
 from omakase.config.schema import (
     BUILT_IN_EVENT_TYPES,
     MAX_DIMENSIONS,
@@ -26,13 +28,13 @@ from omakase.config.schema import (
     Product,
 )
 from omakase.config.sections import Section
+from omakase.core.allocation import BUCKETS
 from omakase.core.events import CLICK, CONVERSION, EXCLUSION
 from omakase.core.features import DERIVED
 from omakase.core.features.checks import misfits_of
 from omakase.core.policies import Source
 from omakase.core.suggestion import suggest
 
-ALL_PEOPLE = 10_000
 # From which kinds of model the policies draw that draw from a posterior.
 _DRAWN = {"linear_ts": ("linear", "per_item"), "logistic_ts": ("logistic",)}
 _POLICY: TypeAdapter[PolicyConfig] = TypeAdapter(PolicyConfig)
@@ -40,15 +42,20 @@ _POLICY: TypeAdapter[PolicyConfig] = TypeAdapter(PolicyConfig)
 
 def faults_of(root: Node) -> Iterator[Fault]:
     """Everything that does not fit together."""
-    for placement in root.entries("placements").values():
+    for name, placement in root.entries("placements").items():
         yield from _shares(placement)
         yield from _limits(placement)
         yield from _pins(placement)
         yield from _event_types(placement, root)
-        yield from _conversions(placement, root)
-        yield from _clicks_alone(placement, root)
-        for variant in placement.entries("variants").values():
+        yield from _conversions(name, placement, root)
+        yield from _clicks_alone(name, placement, root)
+        for owner in ("variants", "shadows"):
+            for variant in placement.entries(owner).values():
+                yield from _variant(variant, root)
+    for experiment in root.entries("experiments").values():
+        for variant in experiment.entries("variants").values():
             yield from _variant(variant, root)
+    yield from experiment_faults.faults_of(root)
     for features in root.entries("features").values():
         yield from _repeated_features(features)
         yield from _derived(features)
@@ -67,9 +74,9 @@ def _shares(placement: Node) -> Iterator[Fault]:
     if not shares or len(numbers) < len(shares) or not all(_is_whole(number) for number in numbers):
         return
     total = sum(number for number in numbers if isinstance(number, int))
-    if total != ALL_PEOPLE:
+    if total != BUCKETS:
         variants = placement.children["variants"]
-        message = f"the shares sum to {total}; they must sum to {ALL_PEOPLE}, which is everybody"
+        message = f"the shares sum to {total}; they must sum to {BUCKETS}, which is everybody"
         yield Fault(variants.line, variants.path, message)
 
 
@@ -106,25 +113,29 @@ def _own_words(root: Node) -> Iterator[Fault]:
             yield Fault(kind.line, kind.path, f"{EXCLUSION} is Omakase's own word: choose another name")
 
 
-def _conversions(placement: Node, root: Node) -> Iterator[Fault]:
+def _conversions(name: str, placement: Node, root: Node) -> Iterator[Fault]:
     """A weight that no model of the placement heeds would be a silent nothing."""
     weight = placement.find("rewards", CONVERSION)
-    names = {variant.text("model") for variant in placement.entries("variants").values()}
-    models = [model for name, model in root.entries("models").items() if name in names]
+    models = _models_at(name, root)
     if weight is None or not models or any(_plain(model, "conversions") is True for model in models):
         return
     message = "no model of this placement learns from conversions: set `conversions: true` on one, or leave this out"
     yield Fault(weight.line, weight.path, message)
 
 
-def _clicks_alone(placement: Node, root: Node) -> Iterator[Fault]:
+def _clicks_alone(name: str, placement: Node, root: Node) -> Iterator[Fault]:
     """As above: a logistic model heeds none but clicks."""
-    names = {variant.text("model") for variant in placement.entries("variants").values()}
-    kinds = {model.text("type") for name, model in root.entries("models").items() if name in names}
+    kinds = {model.text("type") for model in _models_at(name, root)}
     for event, weight in placement.entries("rewards").items():
         if kinds == {"logistic"} and event not in (CLICK, CONVERSION):
             message = "no model of this placement learns from it: logistic ones learn clicks alone"
             yield Fault(weight.line, weight.path, message)
+
+
+def _models_at(placement: str, root: Node) -> list[Node]:
+    """Those that learn there: nobody sees a shadow."""
+    names = {variant.text("model") for _, variant in shown_at(placement, root)}
+    return [model for name, model in root.entries("models").items() if name in names]
 
 
 def _plain(owner: Node, key: str) -> object:
@@ -133,10 +144,10 @@ def _plain(owner: Node, key: str) -> object:
 
 
 def _variant(variant: Node, root: Node) -> Iterator[Fault]:
-    yield from _unknown(variant, "policy", root.entries("policies"), "policies")
-    yield from _unknown(variant, "model", root.entries("models"), "models")
+    yield from unknown(variant, "policy", root.entries("policies"), "policies")
+    yield from unknown(variant, "model", root.entries("models"), "models")
     recommenders = root.entries("recommenders") or Product.model_fields["recommenders"].default
-    yield from _unknown(variant, "recommender", recommenders, "recommenders")
+    yield from unknown(variant, "recommender", recommenders, "recommenders")
     if variant.find("recommender") is None and Variant.model_fields["recommender"].default not in recommenders:
         yield Fault(variant.line, (*variant.path, "recommender"), f"is missing{suggest('main', recommenders)}")
     policy, model = variant.text("policy"), variant.find("model")
@@ -193,7 +204,7 @@ def _model(model: Node, root: Node) -> Iterator[Fault]:
     of_items = model.find("item_prior_precision")
     if of_items is not None and model.text("type") != "per_item":
         yield Fault(of_items.line, of_items.path, "only a model of type per_item has weights by item")
-    yield from _unknown(model, "features", root.entries("features"), "features")
+    yield from unknown(model, "features", root.entries("features"), "features")
     yield from _logistic(model)
     name = model.text("features")
     features = root.find("features", name) if name else None
@@ -274,13 +285,6 @@ def _durations(learning: Node | None) -> Iterator[Fault]:
         if a is not None and b is not None and a > b:
             line = (learning.find(shorter) or learning.find(longer) or learning).line
             yield Fault(line, (*learning.path, shorter), f"{a:g} is longer than {longer}, which is {b:g}")
-
-
-def _unknown(owner: Node, key: str, known: Collection[str], section: str) -> Iterator[Fault]:
-    node = owner.find(key)
-    if node is not None and isinstance(node.plain, str) and node.plain not in known:
-        tail = suggest(node.plain, known) if known else f": {section} is empty"
-        yield Fault(node.line, node.path, f"nothing in {section} is named {shorten(repr(node.plain))}{tail}")
 
 
 def _number(owner: Node, section: type[Section], key: str) -> float | None:

@@ -14,12 +14,13 @@ from omakase.config.text import read_text
 from omakase.core.errors import InvalidConfig
 
 
-def load_product(path: Path) -> Product:
-    """Read and validate a configuration file, and the files that it names.
+def load_product(path: Path, beside: Path | None = None) -> Product:
+    """Read and validate a configuration file, and the files that it names, from where it lies, or `beside` another.
 
     Raises: InvalidConfig with every fault, each as `file:line: path.to.key: what is wrong; did you mean 'x'?`.
     """
-    return _with_priors(parse_product(read_text(path, 4 * MAX_CHARACTERS + 1), str(path)), path.absolute().parent)
+    product = parse_product(read_text(path, 4 * MAX_CHARACTERS + 1), str(path))
+    return _with_priors(product, (beside or path).absolute().parent)
 
 
 def _with_priors(product: Product, directory: Path) -> Product:

@@ -45,7 +45,7 @@ ExaminationConfig: TypeAlias = Annotated[Examination | Literal["estimated"] | No
 
 
 class Variant(Section):
-    """One arm of an experiment. Units: share in basis points of the placement's people."""
+    """One arm. Units: share in basis points of the placement's people, or of the layer's in an experiment."""
 
     share: Annotated[int, Field(ge=0, le=10_000)]
     policy: Name
@@ -77,7 +77,10 @@ class Placement(Section):
     slate_ttl_s: Seconds | None = None
     examination: ExaminationConfig = None
     salt: str = ""
+    layer: Name | None = None
+    holdout: Name | None = None
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    shadows: dict[Name, Variant] = {}
 
     @field_validator("time_zone")
     @classmethod

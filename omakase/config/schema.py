@@ -7,11 +7,13 @@ variant that names a model that does not exist, is checked in `omakase.config.co
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from omakase.config.placements import Placement
+from omakase.config.experiments import Experiment, Holdout
+from omakase.config.placements import Placement, Variant
 from omakase.config.sections import (
     Clip,
     FactName,
@@ -269,9 +271,10 @@ class Learning(Section):
 
 
 class Recommender(Section):
-    """A deployment that serves variants. Without a target the supervisor starts one on this machine."""
+    """A deployment that serves variants. Without a target the supervisor starts one on this machine; a list of targets
+    are replicas, each of which can serve what another could not."""
 
-    target: str | None = None
+    target: str | Annotated[list[str], Field(min_length=1)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 0.25
 
 
@@ -311,6 +314,8 @@ class Product(Section):
     """A whole configuration."""
 
     placements: Annotated[dict[Name, Placement], Field(min_length=1)]
+    experiments: dict[Name, Experiment] = {}
+    holdout: Holdout | None = None
     features: dict[Name, Features] = {}
     models: dict[Name, Model] = {}
     policies: Annotated[dict[Name, PolicyConfig], Field(min_length=1)]
@@ -326,9 +331,31 @@ class Product(Section):
         """What tracking accepts: the three that everyone has, and the configured ones. Rewards name no others."""
         return BUILT_IN_EVENT_TYPES | frozenset(self.event_types)
 
+    def files(self) -> list[Path]:
+        """The files that it names: absolute, once it was loaded."""
+        policies = self.policies.values()
+        named = [policy.priors for policy in policies if isinstance(policy, BetaThompsonPolicy) and policy.priors]
+        return [Path(file) for file in named]
+
     def reward_tables(self) -> dict[str, RewardTable]:
         converting = frozenset(name for name, model in self.models.items() if model.conversions)
         return {name: placement.reward_table(converting) for name, placement in self.placements.items()}
+
+    def layer_of(self, placement: str) -> str:
+        """The layer whose experiments run at a placement."""
+        return self.placements[placement].layer or placement
+
+    def experiments_at(self, placement: str) -> dict[str, Experiment]:
+        """The experiments that run at a placement, by name."""
+        return {name: one for name, one in self.experiments.items() if placement in one.placements}
+
+    def arms_at(self, placement: str) -> dict[str, Variant]:
+        """All that may be ranked for somebody at a placement: its variants, its shadows, those of experiments."""
+        configured = self.placements[placement]
+        arms = {**configured.variants, **configured.shadows}
+        for experiment in self.experiments_at(placement).values():
+            arms |= experiment.variants
+        return arms
 
     def feature_spec(self, model: str) -> FeatureSpec:
         """The compiled features of a model."""

@@ -20,6 +20,7 @@ class DeliveryEnd(StrEnum):
     UNSEEN = "unseen"
     EXCLUDED = "excluded"
     NOT_TRAINABLE = "not_trainable"
+    DISCARDED = "discarded"
     REJECTED = "rejected"
     LOST = "lost"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +25,8 @@ MAX_STOCK = 2_000_000_000
 UNCOUNTED = -1
 # A shop shows few of its items most of the time: so many are kept as they were made.
 _REMEMBERED = 10_000
+# Changed items that are looked at together: some ten megabytes of them.
+_TOGETHER = 10_000
 NOTHING: Facts = MappingProxyType({})
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -160,28 +162,50 @@ class Catalogue:
         shown._set_columns(self.values, self.stock, self._in_stock, hidden)
         return shown
 
-    def amended(self, items: Iterable[Item], generation: int) -> Catalogue | None:
-        """With these in place of the items of the same ids; None where one is new, or something else is said of it.
+    def amended(self, items: Iterable[Item], generation: int) -> Catalogue:
+        """With these in place of the items of the same ids, and the new ones behind.
 
-        Guarantees: takes them one by one; ids and metadata are those of this catalogue, shared. Cost: a µs a thousand
-        items of the catalogue, and what looking at the given ones takes.
+        Guarantees: equal to what is made anew of all items; takes them by thousands; shares what is the same: ids where
+        none is new, metadata where nothing else is said of any item (see `Metadata.amended`). Cost: some 50 µs a given
+        item, and for every ten thousand of them O(n) at the speed of memory.
         """
-        values, stock = self.values.copy(), self.stock.copy()
-        in_stock, hidden = self._in_stock.copy(), self._hidden.copy()
-        for some in _by_thousands(items):
-            places = self.places([item.item_id for item in some])
-            if (places == UNKNOWN).any():
-                return None
-            for i, item in zip(places.tolist(), some, strict=True):
-                if not _say_the_same(self.metadata[i], item.metadata):
-                    return None
-                values[i] = math.nan if item.value is None else item.value
-                stock[i] = UNCOUNTED if item.stock is None else item.stock
-                in_stock[i], hidden[i] = item.in_stock, item.hidden
         amended = copy(self)
         amended.generation = generation
-        amended._set_columns(values, stock, in_stock, hidden)
+        rest = iter(items)
+        while some := list(islice(rest, _TOGETHER)):
+            amended = amended._with({item.item_id: item for item in some})
         return amended
+
+    def _with(self, items: Mapping[str, Item]) -> Catalogue:
+        n, places = len(self), self.places(list(items))
+        new = np.flatnonzero(places == UNKNOWN)
+        places[new] = np.arange(n, n + new.size)
+        changed: dict[int, Facts] = {}
+        added: list[Facts] = []
+        for i, item in zip(places.tolist(), items.values(), strict=True):
+            if i >= n:
+                added.append(item.metadata)
+            elif not _say_the_same(self.metadata[i], item.metadata):
+                changed[i] = item.metadata
+        found = copy(self)
+        if new.size:
+            named = list(items)
+            found.item_ids = self.item_ids.followed_by([named[i] for i in new.tolist()])
+        if changed or added:
+            found.metadata = self.metadata.amended(changed, added)
+        size, given = n + new.size, items.values()
+        values = [math.nan if item.value is None else item.value for item in given]
+        stock = [UNCOUNTED if item.stock is None else item.stock for item in given]
+        found._set_columns(
+            _patched(self.values, size, places, values),
+            _patched(self.stock, size, places, stock),
+            _patched(self._in_stock, size, places, [item.in_stock for item in given]),
+            _patched(self._hidden, size, places, [item.hidden for item in given]),
+        )
+        found._made = self._made.copy()
+        for i in places.tolist():
+            found._made.pop(i, None)
+        return found
 
     def _having(self, fact: str, value: Value) -> Mask:
         try:
@@ -198,10 +222,14 @@ class Catalogue:
         self.available: Mask = _read_only(in_stock & ~hidden & (stock != 0))
 
 
-def _by_thousands(items: Iterable[Item]) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while some := list(islice(rest, 1000)):
-        yield some
+def _patched(
+    column: NDArray[_Number], size: int, places: NDArray[np.intp], values: Sequence[float]
+) -> NDArray[_Number]:
+    """A longer copy, with these values in their places."""
+    patched = np.empty(size, dtype=column.dtype)
+    patched[: column.size] = column
+    patched[places] = values
+    return patched
 
 
 def _say_the_same(some: Facts, others: Facts) -> bool:

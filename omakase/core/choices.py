@@ -74,14 +74,12 @@ def kinds_of(catalogue: Catalogue, fact: str) -> NDArray[np.int32]:
 
     Raises: InvalidInput if no item has the fact, or it has too many values to tell kinds of items by it.
     """
-    codes = catalogue.codes(fact)
-    found, examples = np.unique(codes, return_index=True)
+    codes, values = catalogue.codes(fact), catalogue.metadata.values(fact)
     kinds: dict[object, int] = {}
-    kind_of_code = np.full(int(found[-1]) + 2, UNKNOWN, dtype=np.int32)  # the last is that of -1, no value
-    for code, example in zip(found.tolist(), examples.tolist(), strict=True):
-        value = catalogue.metadata[example].get(fact)
+    kind_of_code = np.full(len(values) + 1, UNKNOWN, dtype=np.int32)  # the last is that of -1, no value
+    for code, value in enumerate(values):
         first = value[:1] if isinstance(value, tuple) else (value,)
-        if code >= 0 and first:
+        if value is not None and first:
             kind_of_code[code] = kinds.setdefault((*first, type(first[0])), len(kinds))
     return kind_of_code[codes]
 

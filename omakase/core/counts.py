@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from omakase.core.catalogue import Catalogue
 from omakase.core.choices import Choice
 from omakase.core.errors import InvalidInput
 from omakase.core.features import Factor
-from omakase.core.item_ids import UNKNOWN
+from omakase.core.item_ids import UNKNOWN, ItemIds
 from omakase.core.top import Indices
 
 Amounts: TypeAlias = NDArray[np.float64]
@@ -86,19 +86,19 @@ class CountScorer:
     is_informed: bool = True
 
     @classmethod
-    def of(cls, counts: Counts, prior: Prior, catalogue: Catalogue) -> CountScorer:
-        """What is of items that the catalogue does not have tells of the placement's rate, and else is ignored.
+    def of(cls, counts: Counts, prior: Prior, items: Catalogue | ItemIds) -> CountScorer:
+        """What is of items that are not there tells of the placement's rate, and else is ignored.
 
         Cost: O(n + m), about a µs for each item counted.
         """
         rate = prior.rate(counts)
-        alpha = np.full(len(catalogue), prior.weight * rate)
-        beta = np.full(len(catalogue), prior.weight * (1.0 - rate))
-        places = catalogue.places(list(prior.informed))
+        alpha = np.full(len(items), prior.weight * rate)
+        beta = np.full(len(items), prior.weight * (1.0 - rate))
+        places = items.places(list(prior.informed))
         known = np.array(list(prior.informed.values()), dtype=np.float64).reshape(-1, 2)[places != UNKNOWN]
         alpha[places[places != UNKNOWN]], beta[places[places != UNKNOWN]] = known.T
-        impressions, clicks = np.zeros(len(catalogue)), np.zeros(len(catalogue))
-        places = catalogue.places(counts.item_ids)
+        impressions, clicks = np.zeros(len(items)), np.zeros(len(items))
+        places = items.places(counts.item_ids)
         impressions[places[places != UNKNOWN]] = counts.impressions[places != UNKNOWN]
         clicks[places[places != UNKNOWN]] = counts.clicks[places != UNKNOWN]
         examples = float(counts.impressions.sum())
@@ -106,6 +106,20 @@ class CountScorer:
         beta += np.maximum(impressions - clicks, 0.0)
         rates = (alpha / (alpha + beta)).astype(np.float32)
         return cls(alpha, beta, rates, impressions, examples, examples > 0 or bool(prior.informed))
+
+    def over(self, counts: Counts, prior: Prior, item_ids: ItemIds) -> CountScorer:
+        """What `of` makes of ids that continue those of this, which is of the same counts and prior.
+
+        Cost: a µs for each new id, 0.1 µs for each item counted, and O(n) at the speed of memory.
+        """
+        new = CountScorer.of(counts, prior, ItemIds(item_ids[self.rates.size :]))
+        return replace(
+            self,
+            alpha=np.concatenate([self.alpha, new.alpha]),
+            beta=np.concatenate([self.beta, new.beta]),
+            rates=np.concatenate([self.rates, new.rates]),
+            impressions=np.concatenate([self.impressions, new.impressions]),
+        )
 
     def draw(
         self, context: Factor, scale: float, count: int, rng: np.random.Generator, choice: Choice | None = None

@@ -6,6 +6,10 @@ OmakaseError
 │   ├── InvalidDeliveryId   malformed, forged or expired: `reason` says which
 │   ├── InvalidFeature      a value that does not fit its feature
 │   └── NotFound            a name that nothing here has
+├── Refused                 whatever it asks, its sender may not
+│   ├── Unauthorized        no key, or none of ours
+│   ├── Forbidden           a key that is not for this
+│   └── TooFrequent         more often than the key may: try again after `retry_after_s`
 ├── Conflict                somebody else wrote first: read again, then write again
 ├── Unavailable             the outcome is unknown or the thing is away: try again later
 │   └── Overloaded          a bounded queue is full: try again after `retry_after_s`
@@ -47,6 +51,26 @@ class InvalidFeature(InvalidInput):
 
 class NotFound(InvalidInput):
     """A name that nothing here has."""
+
+
+class Refused(OmakaseError):
+    """Whatever it asks, its sender may not."""
+
+
+class Unauthorized(Refused):
+    """No key was shown, or none of ours."""
+
+
+class Forbidden(Refused):
+    """What was shown is ours, and not for this."""
+
+
+class TooFrequent(Refused):
+    """The key's own bound on how often it may ask."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Conflict(OmakaseError):

@@ -44,11 +44,14 @@ def fold_slate(
     rules: SessionRules,
     rewards: Mapping[str, RewardTable],
     closed_before: float = -math.inf,
+    *,
+    is_discarded: bool = False,
 ) -> Fold:
     """Add what was read of one slate since the last fold, close what is due, forget what has expired.
 
     A slate that is new here though it was issued at or before `closed_before` was dropped: what is still read of it
-    is unseen, or after the window.
+    is unseen, or after the window. Of a slate that `is_discarded` what has ended as nothing else ends so, with its
+    window: whatever is told of it until then counts.
     Guarantees: pure; while a slate is remembered, reading its record or an event twice changes nothing but
     `redelivered` (of a delivery's duplicates the last MAX_REPEATS are remembered); the sum of all examples and
     corrections does not depend on how the events were cut into folds.
@@ -57,7 +60,7 @@ def fold_slate(
     # A slate that is remembered takes what came in time however late it is read: the trainer may have been away.
     takes_until = -math.inf if state.is_new and issued <= closed_before else issued + rules.reward_window_s
     is_last = math.isinf(takes_until) or now >= state.expires_at(rules)
-    folding = _Folding(state, issued, takes_until, rules, rewards)
+    folding = _Folding(replace(state, is_discarded=True) if is_discarded else state, takes_until, rules, rewards)
     if slate is not None:
         folding.serve(slate)
     for event in sorted(events, key=_by_receipt):
@@ -65,7 +68,7 @@ def fold_slate(
     folding.close_due(math.inf if is_last else now)  # whatever the gap: no open event may be dropped with its slate
     folded = folding.state()
     if is_last:
-        folding.tally[DELIVERIES, DeliveryEnd.UNSEEN] += folded.open_deliveries
+        folding.give_up(folded)
     return Fold(None if is_last else folded, tuple(folding.examples), folding.tally)
 
 
@@ -132,7 +135,6 @@ class _Folding:
     def __init__(
         self,
         state: SlateState,
-        issued: float,
         takes_until: float,
         rules: SessionRules,
         rewards: Mapping[str, RewardTable],
@@ -142,15 +144,16 @@ class _Folding:
         self._request_id = state.request_id
         self._positions = state.positions
         self._is_trainable = state.is_trainable
+        self._is_discarded = state.is_discarded
         self._deliveries = {at: _Delivery(at, delivery, rules) for at, delivery in state.deliveries.items()}
-        self._issued = issued
+        self._issued = issued_at(state.request_id)
         self._takes_until = takes_until
         self._rules = rules
         self._rewards = rewards
 
     def state(self) -> SlateState:
         deliveries = {position: delivery.state() for position, delivery in self._deliveries.items()}
-        return SlateState(self._request_id, self._positions, self._is_trainable, deliveries)
+        return SlateState(self._request_id, self._positions, self._is_trainable, deliveries, self._is_discarded)
 
     def serve(self, slate: SlateRead) -> None:
         if self._positions:
@@ -185,6 +188,15 @@ class _Folding:
         for delivery in self._deliveries.values():
             if now >= delivery.closes_at:
                 self._close(delivery)
+
+    def give_up(self, state: SlateState) -> None:
+        """Nothing more can come: what is open ends."""
+        end = DeliveryEnd.DISCARDED if state.is_discarded else DeliveryEnd.UNSEEN
+        self.tally[DELIVERIES, end] += state.open_deliveries
+        if state.is_discarded and state.positions and not state.is_trainable:
+            discarded = state.positions - sum(delivery.excluded for delivery in state.deliveries.values())
+            self.tally[DELIVERIES, DeliveryEnd.NOT_TRAINABLE] -= discarded
+            self.tally[DELIVERIES, DeliveryEnd.DISCARDED] += discarded
 
     def _end_of(self, delivery: _Delivery, event: Event) -> EventEnd | None:
         """How an event ends at once; None if it belongs to a session, whose closing will say."""

@@ -26,6 +26,7 @@ from omakase.core.choices import Choice
 from omakase.core.errors import InvalidInput
 from omakase.core.features import Factor, cross, fold_context
 from omakase.core.item_draws import Drawn, heeded
+from omakase.core.item_ids import UNKNOWN, ItemIds
 from omakase.core.item_posteriors import ItemPosteriors, Variances, product
 from omakase.core.item_statistics import ItemOutcome, Matrix, Places, Vector, diagonal
 from omakase.core.posterior import Posterior, Statistics, factor_of
@@ -82,7 +83,7 @@ class ItemBelief:
     def over(self, item_ids: Sequence[str], factors: Factors) -> ItemScorer:
         """See Belief. Items that nothing was learnt of are as the prior says; those that are gone cost nothing.
 
-        Cost: O(k·q²) for the k items of the catalogue that something was learnt of.
+        Cost: O(k·q²) for the k items of the catalogue that something was learnt of, whatever the others.
         Raises: InvalidInput if the factors are not of the model's width.
         """
         sums = self.items.items
@@ -91,10 +92,10 @@ class ItemBelief:
             raise InvalidInput(
                 f"factors of {factors.shape[1]} do not fit a model of {self.reward_mean.size} dimensions"
             )
-        wanted = {item_id: place for place, item_id in enumerate(sums.item_ids)}
-        found = np.array([wanted.get(item_id, -1) for item_id in item_ids], dtype=np.intp)
-        known = np.flatnonzero(found >= 0)
-        places = found[known]
+        found = (item_ids if isinstance(item_ids, ItemIds) else ItemIds(item_ids)).places(sums.item_ids)
+        places = np.flatnonzero(found != UNKNOWN)
+        places = places[np.argsort(found[places])]
+        known = found[places]
         means, residual = self._means("reward", self.reward_mean, places, factors[known], q)
         clicks = means if self._rewards_clicks else self._means("click", self.click_mean, places, factors[known], q)[0]
         # Residuals about the items' own means where these are; _PRIOR_EXAMPLES about the shared one.

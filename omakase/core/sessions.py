@@ -70,12 +70,14 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class SlateState:
-    """What is remembered of a slate. `positions` is 0 until the slate's own record was read."""
+    """What is remembered of a slate. `positions` is 0 until the slate's own record was read; `is_discarded` once it was
+    read that nobody saw it."""
 
     request_id: RequestId
     positions: int = 0
     is_trainable: bool = True
     deliveries: Mapping[int, DeliveryState] = field(default_factory=dict)
+    is_discarded: bool = False
 
     def expires_at(self, rules: SessionRules) -> float:
         return issued_at(self.request_id) + rules.reward_window_s + rules.allowed_lateness_s
@@ -92,7 +94,7 @@ class SlateState:
     @property
     def is_new(self) -> bool:
         """Nothing of this slate is remembered: it was never read, or it was read and dropped."""
-        return not self.positions and not self.deliveries
+        return not (self.positions or self.deliveries or self.is_discarded)
 
     @property
     def open_deliveries(self) -> int:
@@ -129,6 +131,13 @@ class Fold:
     state: SlateState | None
     examples: tuple[Example, ...]
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """That nobody saw a slate, for its answer came after another had been given in its place."""
+
+    request_id: RequestId
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omakase.core.errors import InvalidInput
+from omakase.core.examination import CERTAIN, Examination
 from omakase.core.ids import MAX_POSITION, NOBODY, Keyring, Pseudonym, RequestId
 from omakase.core.values import Facts
 
 FALLBACK = "fallback"
+_ONE = np.ones(1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Slate:
     user: Pseudonym
     context: Facts
     context_factor: NDArray[np.float32]
-    deliveries: tuple[Delivery, ...]
+    deliveries: Sequence[Delivery]
     fallback: bool = False
     experiment: str = ""
     assigned_by: str = ""
@@ -74,43 +78,100 @@ class Slate:
         return bool(self.model)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One ranked item before it is stamped."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """An item as the slates of one catalogue show it: made once, told apart by identity.
+
+    Shapes: item_factor is (p,), empty where nothing is learnt. Units: value is what a click is worth.
+    """
 
     item_id: str
-    score: float
     item_factor: NDArray[np.float32]
     metadata: Facts
-    predicted_click: float | None = None
     value: float | None = None
-    propensity: float | None = None
 
 
-def stamp(ranking: list[Ranked], request_id: RequestId, keyring: Keyring) -> tuple[Delivery, ...]:
-    """Give every ranked item its position and its delivery ID. Used alike by the recommender and by the fallback."""
-    return tuple(
-        Delivery(
-            position=position,
+@dataclass(frozen=True, slots=True, eq=False)
+class Stamped(Sequence[Delivery]):
+    """A slate's deliveries kept as columns, best first; a row is made only where somebody looks at it.
+
+    Shapes: every column (k,), or None where the policy has none. `shares` is how likely each position is to be looked
+    at, next to the first: it multiplies the item factor, and has been multiplied into `predicted_click`.
+    """
+
+    shown: Sequence[Shown]
+    delivery_ids: Sequence[str]
+    scores: Sequence[float]
+    predicted_click: Sequence[float] | None = None
+    propensity: Sequence[float] | None = None
+    shares: Sequence[float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    @overload
+    def __getitem__(self, place: int) -> Delivery: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Delivery]: ...
+
+    def __getitem__(self, place: int | slice) -> Delivery | Sequence[Delivery]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        item = self.shown[place]
+        return Delivery(
+            position=place + 1,
             item_id=item.item_id,
-            delivery_id=keyring.delivery_id(request_id, position),
-            score=item.score,
-            predicted_click=item.predicted_click,
-            expected_value=_expected_value(item),
-            propensity=item.propensity,
-            item_factor=item.item_factor,
+            delivery_id=self.delivery_ids[place],
+            score=self.scores[place],
+            predicted_click=None if self.predicted_click is None else self.predicted_click[place],
+            expected_value=self.expected_value(place),
+            propensity=None if self.propensity is None else self.propensity[place],
+            item_factor=self.item_factor(place),
             metadata=item.metadata,
         )
-        for position, item in enumerate(ranking, start=1)
+
+    def item_factor(self, place: int) -> NDArray[np.float32]:
+        """As it was looked at. Without a model the share is all there is: what is counted has to know it."""
+        factor = self.shown[place].item_factor
+        if self.shares is None:
+            return factor
+        return (factor if factor.size else _ONE) * np.float32(self.shares[place])
+
+    def expected_value(self, place: int) -> float | None:
+        """Units: the shop's currency per impression. `place` counts from 0."""
+        value = self.shown[place].value
+        return None if self.predicted_click is None or value is None else self.predicted_click[place] * value
+
+
+def stamp(
+    shown: Sequence[Shown],
+    request_id: RequestId,
+    keyring: Keyring,
+    scores: NDArray[np.floating],
+    predicted_click: NDArray[np.float64] | None = None,
+    propensity: NDArray[np.float64] | None = None,
+    examination: Examination = CERTAIN,
+) -> Stamped:
+    """Give ranked items their positions and delivery IDs. Used alike by the recommender and by the fallback.
+
+    By `examination` they are recorded as they will be looked at: x is linear in the item factor, so that a linear model
+    learns what an item would be worth at the first position. Shapes: all (k,).
+    """
+    shares = None if examination.is_certain else examination.of_first(len(shown))
+    if predicted_click is not None and shares is not None:
+        predicted_click = predicted_click * shares
+    return Stamped(
+        shown,
+        keyring.delivery_ids(request_id, len(shown)),
+        scores.tolist(),
+        None if predicted_click is None else predicted_click.tolist(),
+        None if propensity is None else propensity.tolist(),
+        None if shares is None else shares.tolist(),
     )
 
 
 def anonymous(slate: Slate) -> Slate:
     """The slate with nothing in it that could be laid to a person: no pseudonyms and no raw context."""
     return replace(slate, unit=NOBODY, user=NOBODY, context={})
-
-
-def _expected_value(item: Ranked) -> float | None:
-    if item.predicted_click is None or item.value is None:
-        return None
-    return item.predicted_click * item.value

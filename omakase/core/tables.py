@@ -19,7 +19,10 @@ TABLES: Mapping[str, Columns] = {
         "delivery_id": "text",
         "served_at": "float",
         "placement": "text",
+        "experiment": "text",
         "variant": "text",
+        "assigned_by": "text",
+        "shadow": "boolean",
         "policy": "text",
         "model": "text",
         "model_version": "text",
@@ -99,3 +102,8 @@ TABLES: Mapping[str, Columns] = {
 # The columns that say of whom a row is, in every table that has them; and what goes when that person is forgotten.
 IDENTITIES = ("unit", "user")
 PERSONAL = (*IDENTITIES, "context")
+
+
+def hour_of(at: float) -> int:
+    """The start of the hour. Units: both in Unix seconds."""
+    return int(at // 3600 * 3600)

@@ -17,8 +17,9 @@ class CatalogueStore(Protocol):
     def load(self, since: Catalogue | None = None) -> Catalogue:
         """All items of the newest generation, in the order in which they were first added. Raises: Unavailable.
 
-        `since` is what this store gave before. Where nothing but stock, value and hiding has changed since then, the
-        answer shares its ids and metadata.
+        `since` is what this store gave before: then only what was put after it is read, and the answer shares the rest
+        with it, see `Catalogue.amended`. After a removal everything may be read again: what a shop does every day is
+        to hide.
         Guarantees: items come one by one, so that the memory needed is the catalogue's own.
         """
 
@@ -29,4 +30,7 @@ class CatalogueStore(Protocol):
         """
 
     def remove(self, item_ids: Iterable[str]) -> int:
-        """Drop items, all or none. Unknown ids are no error. Returns the generation."""
+        """Drop items, all or none. Unknown ids are no error. Returns the generation.
+
+        Cost: to every reader, that of loading everything; `Item.hidden` takes an item out of the shop at once.
+        """

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-Kind: TypeAlias = Literal["deliveries", "events", "propensities"]
+Kind: TypeAlias = Literal["deliveries", "events", "propensities", "discards"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One encoded slate or event, or a slate's propensities.
+    """One encoded slate or event, a slate's propensities, or that it is discarded.
 
     `key` is 16 bytes and names it: the same key published twice is one message. Units: at in Unix seconds, when
-    tracking received it; `units` is how many deliveries, events or propensities it stands for.
+    tracking received it; `units` is how many deliveries, events, propensities or discards it stands for.
     """
 
     key: bytes

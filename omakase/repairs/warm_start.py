@@ -64,8 +64,8 @@ class LogReader:
     def __init__(self, product: Product, model: ConfiguredModel, items: Mapping[str, Item]) -> None:
         using = [
             placement
-            for placement in product.placements.values()
-            if any(variant.model == model.name for variant in placement.variants.values())
+            for name, placement in product.placements.items()
+            if any(arm.model == model.name for arm in product.arms_at(name).values())
         ]
         self._model = model
         self._items = items

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable
 from errno import EADDRNOTAVAIL
 from http import HTTPStatus
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -16,10 +18,25 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from omakase.core.errors import Conflict, InvalidInput, NotFound, OmakaseError, Overloaded, Unavailable
+from omakase.core.errors import (
+    Conflict,
+    Forbidden,
+    InvalidConfig,
+    InvalidInput,
+    NotFound,
+    OmakaseError,
+    Overloaded,
+    TooFrequent,
+    Unauthorized,
+    Unavailable,
+)
+from omakase.serving.connections import GuardedServer
+from omakase.serving.refusals import Refusals
+from omakase.serving.tls import Pair
 from omakase.settings import HttpSettings
 
 log = logging.getLogger(__name__)
@@ -28,10 +45,22 @@ log = logging.getLogger(__name__)
 STATUS: tuple[tuple[type[OmakaseError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (TooFrequent, HTTPStatus.TOO_MANY_REQUESTS),
     (Conflict, HTTPStatus.CONFLICT),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (OmakaseError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
+
+# On every answer. None may be kept by caches, or taken for a page: what is shown to one person is not for another.
+HEADERS = [
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+]
+HSTS = ("strict-transport-security", "max-age=31536000")
+CORS_METHODS = ["GET", "POST"]
+CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key"]
 
 
 def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, retry_after_s: float = 0) -> Response:
@@ -39,7 +68,11 @@ def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None
     body: dict[str, object] = {"title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     if errors:
         body["errors"] = errors
-    headers = {"Retry-After": str(max(1, round(retry_after_s)))} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = str(max(1, ceil(retry_after_s)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
 
 
@@ -60,6 +93,11 @@ def inline_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
     found: dict[str, Any] = inlined(schema)
     return found
+
+
+def status_of(error: OmakaseError) -> HTTPStatus:
+    """What an error of the core is at this edge."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
 def failure(error: Exception) -> Response:
@@ -98,6 +136,7 @@ def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> 
     """Give an app its error answers, its body limit, and `/livez`, `/readyz` and `/metrics`."""
     for kind in (RequestValidationError, HTTPException, OmakaseError, ClientDisconnect):
         app.add_exception_handler(kind, _on_error)
+    app.router.redirect_slashes = False  # a redirect would lead wherever the Host header says
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
 
     @app.get("/livez", tags=["operations"], summary="The loop turns")
@@ -162,16 +201,43 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
     # uvicorn stops for a signal and then raises it again; without this the process would die of it, exit code -15.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
+    await new_server(app, settings, Refusals()).serve(sockets=[listening_socket(settings)])
+
+
+def new_server(app: ASGIApp, settings: HttpSettings, refusals: Refusals) -> uvicorn.Server:
+    """What `serve` runs. Raises: InvalidConfig for a certificate that cannot be used."""
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise InvalidConfig(["OMAKASE_TLS_CERTIFICATE, OMAKASE_TLS_KEY: give both or none"])
+    has_tls = settings.tls_certificate is not None
     config = uvicorn.Config(
-        app,
+        _with_cors(app, settings.origins()),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=[*HEADERS, HSTS] if has_tls else HEADERS,
         proxy_headers=False,  # else who connects from this machine may name any address; tracking has a setting for it
         timeout_graceful_shutdown=int(settings.drain_s),
         backlog=2048,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
-    await uvicorn.Server(config).serve(sockets=[listening_socket(settings)])
+    return GuardedServer(
+        config,
+        request_timeout_s=settings.request_timeout_s,
+        max_connections=settings.max_connections,
+        refusals=refusals,
+        certificate=Pair(Path(settings.tls_certificate or ""), Path(settings.tls_key or "")) if has_tls else None,
+    )
+
+
+def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:
+    """No cookies are taken, so that pages elsewhere can do nothing in a person's name that they could not do anyway."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app, allow_origins=origins, allow_methods=CORS_METHODS, allow_headers=CORS_HEADERS, max_age=86_400
+    )
 
 
 def _exit(*_: object) -> None:
@@ -220,10 +286,11 @@ def _http_problem(error: HTTPException) -> Response:
 
 
 def _omakase_problem(error: OmakaseError) -> Response:
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed: %s", error)
-    return problem(status, str(error), retry_after_s=error.retry_after_s if isinstance(error, Overloaded) else 1)
+    retry_after_s = error.retry_after_s if isinstance(error, (Overloaded, TooFrequent)) else 1
+    return problem(status, str(error), retry_after_s=retry_after_s)
 
 
 def _explain(max_bytes: int) -> str:

@@ -42,15 +42,25 @@ class Refresher(Generic[T]):
 
     async def refresh(self) -> None:
         """Poll once. Never raises: a fault is logged when it appears and when it has gone, not at every poll."""
+        load = self._load
         try:
-            self.current = await asyncio.to_thread(self._load, self.current)
+            loaded = await asyncio.to_thread(load, self.current)
         except OmakaseError as error:
             self._complain(str(error))
         except Exception as error:  # a bug in a loader must not end the polling: the service would grow stale unseen
             self._complain(repr(error), error)
         else:
             self._complain("")
+            if load is self._load:
+                self.current = loaded
             self._ready.set()
+
+    def follow(self, load: Callable[[T | None], T], loaded: T) -> None:
+        """Poll another loader from now on. What it has `loaded` is served at once; what the one before may still be
+        loading is dropped."""
+        self._load = load
+        self.current = loaded
+        self._ready.set()
 
     def _complain(self, complaint: str, error: Exception | None = None) -> None:
         if complaint == self._complaint:

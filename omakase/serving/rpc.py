@@ -29,7 +29,10 @@ CODES: tuple[tuple[type[OmakaseError], grpc.StatusCode], ...] = (
 
 
 class Health:
-    """A server's health, which tells the truth: NOT_SERVING until `serving` is called and again once it drains."""
+    """A server's health, which tells the truth: NOT_SERVING until `serving` is called and again once it drains.
+
+    Asked for the service `knowing(digest)` it says SERVING once it has served the configuration of that digest.
+    """
 
     def __init__(self) -> None:
         self._servicer = health_aio.HealthServicer()
@@ -40,6 +43,15 @@ class Health:
     async def set(self, *, is_serving: bool) -> None:
         states = health_pb2.HealthCheckResponse
         await self._servicer.set("", states.SERVING if is_serving else states.NOT_SERVING)
+
+    async def know(self, digest: str) -> None:
+        """Say that this configuration is served."""
+        await self._servicer.set(knowing(digest), health_pb2.HealthCheckResponse.SERVING)
+
+
+def knowing(digest: str) -> str:
+    """What a health check asks for to learn whether a server knows a configuration."""
+    return f"configuration/{digest}"
 
 
 def new_server(services: Sequence[str], health: Health, max_message_bytes: int = 16 << 20) -> grpc.aio.Server:

@@ -10,15 +10,19 @@ from typing import Protocol
 
 import grpc
 
-from omakase.core.errors import InvalidInput, OmakaseError
+from omakase.core.errors import InvalidConfig, InvalidInput, OmakaseError
 from omakase.serving.refused import Refused
-from omakase.serving.rpc import error_of
+from omakase.serving.rpc import error_of, new_blocking_channel
+from omakase.serving.tls import MutualTls
 from omakase.v1 import tracking_pb2, tracking_pb2_grpc
 
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-_IDLE_S = 0.02
+# Records gather for so long, or to a full batch: sent one by one they would cost a call each, here and in tracking. An
+# event that overtakes its record by this waits for it there.
+_GATHER_S = 0.1
+_RETRY_S = 0.02
 _LONGEST_PAUSE_S = 2.0
 _DEADLINE_S = 5.0
 # gRPC's own pauses between attempts to connect grow to two minutes; tracking is away for seconds.
@@ -45,9 +49,10 @@ class Shipper:
     vanishes.
     """
 
-    def __init__(self, spool: Spooled, target: str, refused: Path) -> None:
+    def __init__(self, spool: Spooled, target: str, refused: Path, tls: MutualTls | None = None) -> None:
         self._spool = spool
         self._target = target
+        self._tls = tls
         self._refused = Refused(refused)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -61,21 +66,37 @@ class Shipper:
         self._thread.join(flush_s)
 
     def _run(self) -> None:
-        with grpc.insecure_channel(self._target, options=_OPTIONS) as channel:
-            stub = tracking_pb2_grpc.TrackingStub(channel)
-            pause_s = _IDLE_S
-            while True:
-                try:
-                    shipped = self._ship(stub)
-                    pause_s = _IDLE_S
-                except (grpc.RpcError, OmakaseError, OSError) as error:  # OSError: there is no room to set aside
-                    log.warning("delivery records wait in the spool: %s", error)
-                    shipped, pause_s = 0, min(pause_s * 2, _LONGEST_PAUSE_S)
-                is_empty = not shipped and pause_s == _IDLE_S
-                if is_empty and self._stopping.is_set():
-                    return
-                if not shipped:
-                    time.sleep(pause_s)
+        is_done = False
+        while not is_done:
+            version = self._tls.version() if self._tls else ()
+            try:
+                channel = new_blocking_channel(self._target, self._tls, _OPTIONS)
+            except InvalidConfig as error:  # a certificate without its key, while they are replaced
+                log.warning("delivery records wait in the spool: %s", error)
+                is_done = self._stopping.wait(_LONGEST_PAUSE_S)
+                continue
+            with channel:
+                is_done = self._ship_over(channel, version)
+
+    def _ship_over(self, channel: grpc.Channel, version: tuple[int, ...]) -> bool:
+        """Ship until it is time to stop. False: the certificate has changed, and the next channel shall show it."""
+        stub = tracking_pb2_grpc.TrackingStub(channel)
+        retry_s = _RETRY_S
+        while self._tls is None or self._tls.version() == version:
+            is_last = self._stopping.is_set()  # asked before reading: what was spooled before it is read below
+            try:
+                shipped = self._ship(stub)
+            except (grpc.RpcError, OmakaseError, OSError) as error:  # OSError: there is no room to set aside
+                log.warning("delivery records wait in the spool: %s", error)
+                retry_s = min(retry_s * 2, _LONGEST_PAUSE_S)
+                time.sleep(retry_s)
+                continue
+            retry_s = _RETRY_S
+            if is_last and not shipped:
+                return True
+            if shipped < _BATCH:
+                self._stopping.wait(_GATHER_S)
+        return False
 
     def _ship(self, stub: tracking_pb2_grpc.TrackingStub) -> int:
         records = self._spool.read(_BATCH)

@@ -45,6 +45,9 @@ class Child:
         self._pause_s = _FIRST_PAUSE_S
         self._restart_at: float | None = None
         self._is_wanted = False
+        self._is_renewed = False  # was asked to end, to be started again at once
+        self._grace_s = 0.0
+        self._kill_at = float("inf")
 
     @property
     def pid(self) -> int:
@@ -59,9 +62,16 @@ class Child:
         is_alive = self._process is not None and self._process.poll() is None
         return is_alive and time.monotonic() - self._started_at > self._pause_s
 
+    @property
+    def has_ended(self) -> bool:
+        """Runs no more, and will not be started again."""
+        return not self._is_wanted and (self._process is None or self._process.poll() is not None)
+
     def start(self) -> None:
+        """Does nothing if it runs; if it is about to end, it is started again."""
         self._is_wanted = True
-        self._spawn()
+        if self._process is None or self._process.poll() is not None:
+            self._spawn()
 
     def run_once(self) -> None:
         """Run to the end. Raises: ChildProcessError with the end of its log."""
@@ -72,12 +82,19 @@ class Child:
 
     def keep(self) -> None:
         """Start the process again if it died, later each time it dies young; keep its log short. Call often."""
-        if not self._is_wanted or self._process is None:
+        if self._process is None:
             return
         self._cut_log()
-        if self._process.poll() is None:
-            return
         now = time.monotonic()
+        if self._process.poll() is None:
+            if now >= self._kill_at:
+                self._kill()
+            return
+        if not self._is_wanted:
+            return
+        if self._is_renewed:
+            self._spawn()
+            return
         if self._restart_at is None:
             if now - self._started_at > _STEADY_S:
                 self._pause_s = _FIRST_PAUSE_S
@@ -89,22 +106,45 @@ class Child:
             self._spawn()
             self.restarts += 1
 
+    def renew(self, grace_s: float) -> None:
+        """Ask it to end, and start it again when it has. Does not wait: `keep` does the rest."""
+        if self._is_wanted and self._process is not None and self._process.poll() is None:
+            self._is_renewed = True
+            self._ask_to_end(grace_s)
+
+    def dismiss(self, grace_s: float) -> None:
+        """Ask it to end. Does not wait: `keep` kills it if it must."""
+        self._is_wanted = False
+        if self._process is not None and self._process.poll() is None:
+            self._ask_to_end(grace_s)
+
     def stop(self, grace_s: float) -> None:
         """SIGTERM, wait for `grace_s`, SIGKILL. Does nothing if it does not run."""
         self._is_wanted = False
         if self._process is None or self._process.poll() is not None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        self._ask_to_end(grace_s)
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            log.error("%s did not stop within %g s and was killed", self.program.name, grace_s)
-            self._process.kill()
+            self._kill()
             self._process.wait()
 
     def log_tail(self, lines: int = 20) -> str:
         """The end of what it wrote."""
         return "\n".join(self._log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    def _ask_to_end(self, grace_s: float) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._grace_s = grace_s
+        self._kill_at = time.monotonic() + grace_s
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        log.error("%s did not stop within %g s and was killed", self.program.name, self._grace_s)
+        self._process.kill()
+        self._kill_at = float("inf")
 
     def _spawn(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OMAKASE_")}
@@ -121,6 +161,8 @@ class Child:
             )
         self._started_at = time.monotonic()
         self._restart_at = None
+        self._is_renewed = False
+        self._kill_at = float("inf")
 
     def _cut_log(self) -> None:
         """Put a long log aside. The process goes on appending to the emptied file: it may run for months."""

@@ -9,26 +9,22 @@ import socket
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from omakase.adapters import open_event_log, open_spool_reader
-from omakase.adapters.local.files import disk_errors
-from omakase.config import load_product
+from omakase.adapters.local.files import disk_errors, write_whole
+from omakase.config import Product
 from omakase.core.errors import Unavailable
 from omakase.deployment import Deployment
 from omakase.keys import create_keys
+from omakase.serving.configuration import Configuration, Revision
 from omakase.serving.http import listen
 from omakase.settings import Settings
 from omakase.supervisor.child import Child, Program
+from omakase.supervisor.programs import STARTED_AGAIN, Port, Ports, programs_of, tracking_socket
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +32,8 @@ log = logging.getLogger(__name__)
 CONSUMERS = ("trainer", "warehouse")
 _GRACE_S = 15.0
 _WATCH_S = 0.05
+# A recommender that is not named any more runs on for the gateway's grace, and so long: until nobody asks it.
+_LEAVING_S = 10.0
 
 
 class Supervisor:
@@ -48,15 +46,18 @@ class Supervisor:
     def __init__(self, deployment: Deployment) -> None:
         """Raises: InvalidConfig; Unavailable if a port or the data directory is taken."""
         self.deployment = deployment
-        self.product = load_product(deployment.config)
+        self._configuration = Configuration.of(deployment.config, deployment.config_poll_s)
+        self._served = self._configuration.newest
         root = deployment.root
         with ExitStack() as held, disk_errors(f"use the data directory {root}"):
             self._http = held.enter_context(listen(deployment.host, deployment.http_port))
             self._tracking = held.enter_context(listen(deployment.host, deployment.tracking_port))
-            self.gateway_url, self.tracking_url = _url(self._http), _url(self._tracking)
+            scheme = "https" if "tls_certificate" in deployment.edge else "http"
+            self._ports = Ports(_port(scheme, self._http), _port(scheme, self._tracking))
             (root / "logs").mkdir(parents=True, exist_ok=True)
             (root / "batch").mkdir(exist_ok=True)
             held.enter_context(_lock(root))
+            self._keep_configuration()
             if not deployment.keys.exists():
                 create_keys(deployment.keys)
             bus = open_event_log(deployment.uris.bus)
@@ -70,6 +71,8 @@ class Supervisor:
                 held.callback(os.close, fd)
             self._held = held.pop_all()
         self._children = {program.name: Child(program, root / "logs") for program in self._programs()}
+        self._leaving: dict[str, float] = {}
+        self._ran = set(self._children)
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -83,6 +86,19 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def product(self) -> Product:
+        """As it is configured now."""
+        return self._served.product
+
+    @property
+    def gateway_url(self) -> str:
+        return self._ports.gateway.url
+
+    @property
+    def tracking_url(self) -> str:
+        return self._ports.tracking.url
 
     @property
     def processes(self) -> dict[str, Child]:
@@ -120,7 +136,7 @@ class Supervisor:
         deployment, logs = self.deployment, self.deployment.root / "logs"
         self._refuse_unshipped()
         steps: tuple[tuple[str, Settings], ...] = (
-            ("tracking", deployment.tracking(self._address("tracking"), None, None)),
+            ("tracking", deployment.tracking(tracking_socket(str(self._runtime)), None, None)),
             ("dataflow", deployment.trainer(None)),
             ("batch", deployment.batch(None)),
         )
@@ -137,8 +153,7 @@ class Supervisor:
 
     def _refuse_unshipped(self) -> None:
         """Events whose records lie in a spool must not be given up."""
-        names = ["gateway", *(f"recommender-{name}" for name in self.deployment.local_recommenders(self.product))]
-        for name in names:
+        for name in sorted(name for name in self._ran if name == "gateway" or name.startswith("recommender-")):
             if open_spool_reader(self.deployment.spool(name)).read(1):
                 raise Unavailable(f"{name} has delivery records that tracking never took: start again before you drain")
 
@@ -151,51 +166,63 @@ class Supervisor:
 
     def _programs(self) -> list[Program]:
         """In the order of the data's way: that is the order in which they stop."""
-        deployment, tracking, line = self.deployment, self._address("tracking"), self._lifeline
-        # Numbered, not named: the path of a socket has at most 103 bytes on macOS.
-        names = deployment.local_recommenders(self.product)
-        local = {name: self._address(f"recommender-{number}") for number, name in enumerate(names)}
-        http_fd, tracking_fd = self._http.fileno(), self._tracking.fileno()
-        gateway = deployment.gateway(local, tracking, http_fd, line)
-        return [
-            _program("gateway", "gateway", gateway, (http_fd, line), lambda: _serves(self.gateway_url)),
-            *(
-                _program(
-                    f"recommender-{name}",
-                    "recommender",
-                    deployment.recommender(name, address, tracking, line),
-                    (line,),
-                    partial(_answers, address),
-                )
-                for name, address in local.items()
-            ),
-            _program(
-                "tracking",
-                "tracking",
-                deployment.tracking(tracking, tracking_fd, line),
-                (tracking_fd, line),
-                lambda: _serves(self.tracking_url) and _answers(tracking),
-            ),
-            _program("trainer", "dataflow", deployment.trainer(line), (line,)),
-            _program("batch", "batch", deployment.batch(line), (line,)),
-        ]
-
-    def _address(self, name: str) -> str:
-        return f"unix:{self._runtime / name}.sock"
+        return programs_of(
+            self.deployment, self.product, self._ports, sockets=str(self._runtime), lifeline=self._lifeline
+        )
 
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_S):
+            self._follow()
             for child in self._children.values():
                 try:
                     child.keep()
                 except OSError as error:  # no memory, no descriptors, no room: it is tried again, with the others
                     log.error("cannot look after %s: %s", child.program.name, error)
 
+    def _follow(self) -> None:
+        """Start what a new configuration adds, start again who uses what it changes, end what nobody asks any more."""
+        newest = self._configuration.look()
+        if newest is not self._served:
+            try:
+                self._take(newest)
+            except OSError as error:  # no memory, no descriptors, no room: it is tried again
+                self._configuration.postpone(error)
+        now = time.monotonic()
+        for name in [name for name, leaves_at in self._leaving.items() if now >= leaves_at]:
+            self._children[name].dismiss(_GRACE_S)
+            del self._leaving[name]
+        ended = [name for name, child in self._children.items() if child.has_ended]
+        if ended:
+            self._children = {name: child for name, child in self._children.items() if name not in ended}
 
-def _program(
-    name: str, module: str, settings: Settings, fds: Sequence[int], is_ready: Callable[[], bool] = lambda: True
-) -> Program:
-    return Program(name, module, settings.to_environ(), fds, is_ready)
+    def _take(self, newest: Revision) -> None:
+        before, self._served = self._served, newest
+        try:
+            self._keep_configuration()
+            programs = {program.name: program for program in self._programs()}
+            gone = {name: child for name, child in self._children.items() if name not in programs}
+            logs = self.deployment.root / "logs"
+            wanted = {name: self._children.get(name) or Child(one, logs) for name, one in programs.items()}
+            first, *others = wanted.items()
+            self._children = {**dict([first]), **gone, **dict(others)}  # who asks ends before who is asked
+            self._ran |= wanted.keys()
+            for child in wanted.values():
+                child.start()
+        except OSError:
+            self._served = before
+            raise
+        grace_s = float(self._children["gateway"].program.environ["OMAKASE_CONFIG_GRACE_S"])
+        leaves_at = time.monotonic() + grace_s + _LEAVING_S
+        self._leaving = {name: self._leaving.get(name, leaves_at) for name in gone}
+        for name, uses in STARTED_AGAIN.items():
+            if uses(newest.product) != uses(before.product):
+                log.info("%s starts again with configuration %s", name, newest.digest)
+                self._children[name].renew(_GRACE_S)
+        self._configuration.serve(newest)
+
+    def _keep_configuration(self) -> None:
+        """For a process that has to be started while the file is wrong."""
+        write_whole(self.deployment.config_before, self._served.text)
 
 
 def _lock(root: Path) -> TextIO:
@@ -208,23 +235,7 @@ def _lock(root: Path) -> TextIO:
     return lock
 
 
-def _url(sock: socket.socket) -> str:
+def _port(scheme: str, sock: socket.socket) -> Port:
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _serves(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310  our own address
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _answers(address: str) -> bool:
-    try:
-        with grpc.insecure_channel(address) as channel:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1.0)
-    except grpc.RpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return Port(sock.fileno(), url)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Slate(_message.Message):
-    __slots__ = ("request_id", "served_at", "placement", "variant", "policy", "model", "model_version", "catalogue_generation", "unit", "user", "context", "context_factor", "deliveries", "fallback", "experiment", "assigned_by", "shadow", "trace")
+    __slots__ = ("request_id", "served_at", "placement", "variant", "policy", "model", "model_version", "catalogue_generation", "unit", "user", "context", "context_factor", "deliveries", "fallback", "assigned_by", "shadow", "trace", "experiment")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,10 +30,10 @@ class Slate(_message.Message):
     CONTEXT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
-    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_BY_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     served_at: float
     placement: str
@@ -48,11 +48,11 @@ class Slate(_message.Message):
     context_factor: bytes
     deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
     fallback: bool
-    experiment: str
     assigned_by: str
     shadow: bool
     trace: str
-    def __init__(self, request_id: _Optional[bytes] = ..., served_at: _Optional[float] = ..., placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., catalogue_generation: _Optional[int] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., context_factor: _Optional[bytes] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., fallback: _Optional[bool] = ..., experiment: _Optional[str] = ..., assigned_by: _Optional[str] = ..., shadow: _Optional[bool] = ..., trace: _Optional[str] = ...) -> None: ...
+    experiment: str
+    def __init__(self, request_id: _Optional[bytes] = ..., served_at: _Optional[float] = ..., placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., catalogue_generation: _Optional[int] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., context_factor: _Optional[bytes] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., fallback: _Optional[bool] = ..., assigned_by: _Optional[str] = ..., shadow: _Optional[bool] = ..., trace: _Optional[str] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("position", "item_id", "delivery_id", "score", "predicted_click", "expected_value", "propensity", "item_factor", "metadata")
@@ -147,12 +147,20 @@ class Propensities(_message.Message):
     capped: _containers.RepeatedScalarFieldContainer[bool]
     def __init__(self, request_id: _Optional[bytes] = ..., propensity: _Optional[_Iterable[float]] = ..., draws: _Optional[_Iterable[int]] = ..., occurrences: _Optional[_Iterable[int]] = ..., capped: _Optional[_Iterable[bool]] = ...) -> None: ...
 
+class Discarded(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: bytes
+    def __init__(self, request_id: _Optional[bytes] = ...) -> None: ...
+
 class BusMessage(_message.Message):
-    __slots__ = ("slate", "event", "propensities")
+    __slots__ = ("slate", "event", "propensities", "discarded")
     SLATE_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     PROPENSITIES_FIELD_NUMBER: _ClassVar[int]
+    DISCARDED_FIELD_NUMBER: _ClassVar[int]
     slate: Slate
     event: Event
     propensities: Propensities
-    def __init__(self, slate: _Optional[_Union[Slate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., propensities: _Optional[_Union[Propensities, _Mapping]] = ...) -> None: ...
+    discarded: Discarded
+    def __init__(self, slate: _Optional[_Union[Slate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., propensities: _Optional[_Union[Propensities, _Mapping]] = ..., discarded: _Optional[_Union[Discarded, _Mapping]] = ...) -> None: ...

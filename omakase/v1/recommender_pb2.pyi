@@ -96,18 +96,28 @@ class RecommendRequest(_message.Message):
     def __init__(self, placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ..., context: _Optional[_Mapping[str, _values_pb2.Value]] = ..., limit: _Optional[int] = ..., exclude: _Optional[_Iterable[str]] = ..., candidates: _Optional[_Iterable[str]] = ..., restricted: _Optional[bool] = ..., personalise: _Optional[bool] = ..., measure: _Optional[bool] = ..., filter: _Optional[_Mapping[str, _values_pb2.Value]] = ..., explain: _Optional[bool] = ..., experiment: _Optional[str] = ..., assigned_by: _Optional[str] = ..., shadow: _Optional[bool] = ..., unlearnt: _Optional[bool] = ..., left_ms: _Optional[int] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("request_id", "model_version", "ignored", "items", "excluded")
+    __slots__ = ("request_id", "model_version", "ignored", "item_id", "delivery_id", "score", "predicted_click", "expected_value", "explanation", "excluded")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
-    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_CLICK_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VALUE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     model_version: str
     ignored: _containers.RepeatedScalarFieldContainer[str]
-    items: _containers.RepeatedCompositeFieldContainer[RankedItem]
+    item_id: _containers.RepeatedScalarFieldContainer[str]
+    delivery_id: _containers.RepeatedScalarFieldContainer[str]
+    score: _containers.RepeatedScalarFieldContainer[float]
+    predicted_click: _containers.RepeatedScalarFieldContainer[float]
+    expected_value: _containers.RepeatedScalarFieldContainer[float]
+    explanation: _containers.RepeatedCompositeFieldContainer[Explanation]
     excluded: Exclusions
-    def __init__(self, request_id: _Optional[bytes] = ..., model_version: _Optional[str] = ..., ignored: _Optional[_Iterable[str]] = ..., items: _Optional[_Iterable[_Union[RankedItem, _Mapping]]] = ..., excluded: _Optional[_Union[Exclusions, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[bytes] = ..., model_version: _Optional[str] = ..., ignored: _Optional[_Iterable[str]] = ..., item_id: _Optional[_Iterable[str]] = ..., delivery_id: _Optional[_Iterable[str]] = ..., score: _Optional[_Iterable[float]] = ..., predicted_click: _Optional[_Iterable[float]] = ..., expected_value: _Optional[_Iterable[float]] = ..., explanation: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., excluded: _Optional[_Union[Exclusions, _Mapping]] = ...) -> None: ...
 
 class Exclusions(_message.Message):
     __slots__ = ("counts", "items")
@@ -131,24 +141,6 @@ class Excluded(_message.Message):
     item_id: str
     reason: str
     def __init__(self, item_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
-
-class RankedItem(_message.Message):
-    __slots__ = ("item_id", "delivery_id", "position", "score", "predicted_click", "expected_value", "explanation")
-    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
-    SCORE_FIELD_NUMBER: _ClassVar[int]
-    PREDICTED_CLICK_FIELD_NUMBER: _ClassVar[int]
-    EXPECTED_VALUE_FIELD_NUMBER: _ClassVar[int]
-    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
-    item_id: str
-    delivery_id: str
-    position: int
-    score: float
-    predicted_click: float
-    expected_value: float
-    explanation: Explanation
-    def __init__(self, item_id: _Optional[str] = ..., delivery_id: _Optional[str] = ..., position: _Optional[int] = ..., score: _Optional[float] = ..., predicted_click: _Optional[float] = ..., expected_value: _Optional[float] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("draw", "mean", "deviation", "place_by_mean", "contributions", "reason")

@@ -46,7 +46,7 @@ class RecommenderServicer:
 
     def Recommend(self, request, context):
         """Ranks slates, stamps them and logs their delivery records before it answers, in the order of the requests.
-        FAILED_PRECONDITION, UNAVAILABLE: nothing was done for any of them. What is wrong with one of them is its refusal.
+        What is wrong with one of them is its refusal; of a call that fails it is not known what was done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

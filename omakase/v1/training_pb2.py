@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from omakase.v1 import events_pb2 as omakase_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19omakase/v1/training.proto\x12\nomakase.v1\x1a\x17omakase/v1/events.proto\"x\n\nSlateState\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x11\n\tpositions\x18\x02 \x01(\r\x12\x14\n\x0cis_trainable\x18\x03 \x01(\x08\x12-\n\ndeliveries\x18\x04 \x03(\x0b\x32\x19.omakase.v1.DeliveryState\"\xbd\x01\n\rDeliveryState\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x1e\n\x04seen\x18\x02 \x03(\x0b\x32\x10.omakase.v1.Seen\x12\x0f\n\x07settled\x18\x03 \x01(\r\x12\x0f\n\x07repeats\x18\x04 \x03(\x0c\x12\"\n\x06joined\x18\x05 \x01(\x0b\x32\x12.omakase.v1.Joined\x12\"\n\x06learnt\x18\x06 \x01(\x0b\x32\x12.omakase.v1.Learnt\x12\x10\n\x08\x65xcluded\x18\x07 \x01(\x08\"m\n\x04Seen\x12\x12\n\nreceipt_id\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x13\n\x0breceived_at\x18\x05 \x01(\x01\x42\x08\n\x06_value\"\x8b\x01\n\x06Learnt\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .omakase.v1.Learnt.OutcomesEntry\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0c\n\x04used\x18\x03 \x01(\r\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19omakase/v1/training.proto\x12\nomakase.v1\x1a\x17omakase/v1/events.proto\"\x8e\x01\n\nSlateState\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x11\n\tpositions\x18\x02 \x01(\r\x12\x14\n\x0cis_trainable\x18\x03 \x01(\x08\x12-\n\ndeliveries\x18\x04 \x03(\x0b\x32\x19.omakase.v1.DeliveryState\x12\x14\n\x0cis_discarded\x18\x05 \x01(\x08\"\xbd\x01\n\rDeliveryState\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x1e\n\x04seen\x18\x02 \x03(\x0b\x32\x10.omakase.v1.Seen\x12\x0f\n\x07settled\x18\x03 \x01(\r\x12\x0f\n\x07repeats\x18\x04 \x03(\x0c\x12\"\n\x06joined\x18\x05 \x01(\x0b\x32\x12.omakase.v1.Joined\x12\"\n\x06learnt\x18\x06 \x01(\x0b\x32\x12.omakase.v1.Learnt\x12\x10\n\x08\x65xcluded\x18\x07 \x01(\x08\"m\n\x04Seen\x12\x12\n\nreceipt_id\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\x12\x13\n\x0breceived_at\x18\x05 \x01(\x01\x42\x08\n\x06_value\"\x8b\x01\n\x06Learnt\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .omakase.v1.Learnt.OutcomesEntry\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0c\n\x04used\x18\x03 \x01(\r\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LEARNT_OUTCOMESENTRY']._loaded_options = None
   _globals['_LEARNT_OUTCOMESENTRY']._serialized_options = b'8\001'
-  _globals['_SLATESTATE']._serialized_start=66
-  _globals['_SLATESTATE']._serialized_end=186
-  _globals['_DELIVERYSTATE']._serialized_start=189
-  _globals['_DELIVERYSTATE']._serialized_end=378
-  _globals['_SEEN']._serialized_start=380
-  _globals['_SEEN']._serialized_end=489
-  _globals['_LEARNT']._serialized_start=492
-  _globals['_LEARNT']._serialized_end=631
-  _globals['_LEARNT_OUTCOMESENTRY']._serialized_start=584
-  _globals['_LEARNT_OUTCOMESENTRY']._serialized_end=631
+  _globals['_SLATESTATE']._serialized_start=67
+  _globals['_SLATESTATE']._serialized_end=209
+  _globals['_DELIVERYSTATE']._serialized_start=212
+  _globals['_DELIVERYSTATE']._serialized_end=401
+  _globals['_SEEN']._serialized_start=403
+  _globals['_SEEN']._serialized_end=512
+  _globals['_LEARNT']._serialized_start=515
+  _globals['_LEARNT']._serialized_end=654
+  _globals['_LEARNT_OUTCOMESENTRY']._serialized_start=607
+  _globals['_LEARNT_OUTCOMESENTRY']._serialized_end=654
 # @@protoc_insertion_point(module_scope)

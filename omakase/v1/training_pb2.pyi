@@ -8,16 +8,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SlateState(_message.Message):
-    __slots__ = ("request_id", "positions", "is_trainable", "deliveries")
+    __slots__ = ("request_id", "positions", "is_trainable", "deliveries", "is_discarded")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     IS_TRAINABLE_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    IS_DISCARDED_FIELD_NUMBER: _ClassVar[int]
     request_id: bytes
     positions: int
     is_trainable: bool
     deliveries: _containers.RepeatedCompositeFieldContainer[DeliveryState]
-    def __init__(self, request_id: _Optional[bytes] = ..., positions: _Optional[int] = ..., is_trainable: _Optional[bool] = ..., deliveries: _Optional[_Iterable[_Union[DeliveryState, _Mapping]]] = ...) -> None: ...
+    is_discarded: bool
+    def __init__(self, request_id: _Optional[bytes] = ..., positions: _Optional[int] = ..., is_trainable: _Optional[bool] = ..., deliveries: _Optional[_Iterable[_Union[DeliveryState, _Mapping]]] = ..., is_discarded: _Optional[bool] = ...) -> None: ...
 
 class DeliveryState(_message.Message):
     __slots__ = ("position", "seen", "settled", "repeats", "joined", "learnt", "excluded")

@@ -6,9 +6,10 @@ from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.ids import RequestId
 from omakase.core.propensities import SlatePropensities
-from omakase.core.sessions import SlateRead
+from omakase.core.sessions import Discarded, SlateRead
 from omakase.core.slates import Slate
 from omakase.v1 import events_pb2 as pb
+from omakase.wire.discards import discarded_of
 from omakase.wire.events import encode_event, event_message, event_of
 from omakase.wire.framing import field, parse
 from omakase.wire.propensities import propensities_of
@@ -47,7 +48,7 @@ def request_id_of(body: bytes) -> RequestId:
     return RequestId(request_id)
 
 
-def decode_bus_body(body: bytes) -> Slate | Event | SlatePropensities:
+def decode_bus_body(body: bytes) -> Slate | Event | SlatePropensities | Discarded:
     """Raises: Corrupt."""
     message = parse(pb.BusMessage, body)
     kind = message.WhichOneof("kind")
@@ -57,10 +58,12 @@ def decode_bus_body(body: bytes) -> Slate | Event | SlatePropensities:
         return event_of(message.event)
     if kind == "propensities":
         return propensities_of(message.propensities)
-    raise Corrupt("a bus message holds no slate, no event and no propensities")
+    if kind == "discarded":
+        return discarded_of(message.discarded)
+    raise Corrupt("a bus message holds no slate, no event, no propensities and nothing discarded")
 
 
-def decode_for_training(body: bytes) -> SlateRead | Event:
+def decode_for_training(body: bytes) -> SlateRead | Event | Discarded:
     """What the fold needs of a bus message: of a slate, which costs the most to read, hardly anything is decoded.
 
     Raises: Corrupt.
@@ -72,6 +75,8 @@ def decode_for_training(body: bytes) -> SlateRead | Event:
     if kind == "slate":
         check_slate(message.slate)
         return SlateRead(len(message.slate.deliveries), bool(message.slate.model))
+    if kind == "discarded":
+        return discarded_of(message.discarded)
     raise Corrupt("a bus message holds neither a slate nor an event")
 
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from omakase.core.errors import Corrupt, InvalidInput
-from omakase.core.ids import RequestId
+from omakase.core.ids import MAX_POSITION, RequestId
 from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.v1 import events_pb2 as pb
 from omakase.wire.framing import field, parse
 
 _TAG = bytes((pb.BusMessage.PROPENSITIES_FIELD_NUMBER << 3 | 2,))
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledPropensities:
+    """A slate's propensities as they were spooled, and what they are kept by: no number is decoded."""
+
+    body: bytes
+    request_id: RequestId
+    positions: int
+
+    @classmethod
+    def of(cls, body: bytes) -> SpooledPropensities:
+        """Cost: some microseconds. Raises: Corrupt if the bytes are no propensities, or not of as many positions each.
+
+        A number that could not have been counted is found by who decodes it.
+        """
+        message = parse(pb.BusMessage, body).propensities
+        check_propensities(message)
+        return cls(body, RequestId(message.request_id), len(message.draws))
 
 
 def encode_propensities(record: SlatePropensities) -> bytes:
@@ -41,8 +62,7 @@ def decode_propensities(body: bytes) -> SlatePropensities:
 
 def propensities_of(message: pb.Propensities) -> SlatePropensities:
     """Raises: Corrupt."""
-    if len(message.request_id) != 16:
-        raise Corrupt("propensities need a request id of 16 bytes")
+    check_propensities(message)
     try:
         positions = Propensities(
             np.array(message.propensity, dtype=np.float64),
@@ -53,3 +73,13 @@ def propensities_of(message: pb.Propensities) -> SlatePropensities:
     except InvalidInput as error:
         raise Corrupt(str(error)) from error
     return SlatePropensities(RequestId(message.request_id), positions)
+
+
+def check_propensities(message: pb.Propensities) -> None:
+    """Raises: Corrupt."""
+    columns = message.propensity, message.draws, message.occurrences, message.capped
+    counts = {len(column) for column in columns}
+    if len(message.request_id) != 16 or len(counts) != 1 or max(counts) > MAX_POSITION:
+        raise Corrupt(
+            f"propensities need a request id of 16 bytes, and 0 to {MAX_POSITION} positions, each with its draws"
+        )

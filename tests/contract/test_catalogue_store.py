@@ -111,6 +111,34 @@ def test_new_stock_shares_what_is_said_of_the_items(store):
     assert (after.available.tolist(), before.available.tolist()) == ([False, True], [True, True])
 
 
+def test_what_is_loaded_since_reads_only_what_was_put_after_it(store, monkeypatch):
+    store.put([Item(f"{n}", {"price": float(n)}) for n in range(50)])
+    before = store.load()
+    store.put([Item("new 1"), Item("7", {"price": 7.5}), Item("new 2", {"colour": "red"}), Item("3", hidden=True)])
+    made = []
+    keep = Item.__post_init__
+    monkeypatch.setattr(Item, "__post_init__", lambda item: (made.append(item.item_id), keep(item))[1])
+    after = store.load(before)
+    assert sorted(made) == ["3", "7", "new 1", "new 2"]
+    assert ids(after) == [*ids(before), "new 1", "new 2"]
+    assert after.metadata.changed_since(before.metadata).tolist() == [3, 7, 50, 51]
+
+
+def test_a_reader_that_fell_far_behind_catches_up_in_one_step(store):
+    first = store.load()
+    for n in range(100):
+        store.put([Item(f"{n}", {"price": float(n)}), Item(f"{n // 2}", {"price": -1.0})])
+    assert tuple(store.load(first)) == tuple(store.load())
+
+
+def test_an_item_that_was_removed_and_comes_back_takes_the_last_place(store):
+    store.put([Item("a"), Item("b"), Item("c")])
+    before = store.load()
+    store.remove(["c", "a"])
+    store.put([Item("a", value=2.0)])
+    assert ids(store.load(before)) == ids(store.load()) == ["b", "a"]
+
+
 def test_removes_items_and_ignores_unknown_ids(store):
     store.put([Item("a"), Item("b"), Item("c")])
     assert store.remove(["b", "unknown", "b"]) == 2

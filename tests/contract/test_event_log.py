@@ -49,7 +49,7 @@ def log(event_logs):
 def test_is_empty_at_first(log):
     assert log.read(0, 10) == []
     assert log.last_offset() == 0
-    assert log.totals() == {"deliveries": 0, "events": 0, "propensities": 0}
+    assert log.totals() == {"deliveries": 0, "events": 0, "propensities": 0, "discards": 0}
     assert log.trim() == 0
 
 
@@ -104,7 +104,7 @@ def test_totals_count_each_unit_once_also_when_trimmed(log):
     log.publish([*slates, message(10), message(12)])
     log.acknowledge("trainer", 6)
     log.trim()
-    assert log.totals() == {"deliveries": 12, "events": 3, "propensities": 3}
+    assert log.totals() == {"deliveries": 12, "events": 3, "propensities": 3, "discards": 0}
 
 
 def test_keeps_everything_while_no_consumer_is_known(log):

@@ -173,6 +173,14 @@ def test_refuses_a_row_that_does_not_fit_and_keeps_none_of_its_part(warehouse, r
     assert warehouse.query("SELECT * FROM hourly") == []
 
 
+def test_rows_of_one_part_may_differ_in_their_columns_and_their_kind_of_number(warehouse):
+    warehouse.append(
+        "hourly", "a", [{"hour": HOUR, "value": 2}, {"value": 0.5, "hour": HOUR}, {"hour": HOUR, "clicks": 3}]
+    )
+    found = warehouse.query("SELECT value, clicks FROM hourly ORDER BY value NULLS LAST")
+    assert found == [{"value": 0.5, "clicks": None}, {"value": 2.0, "clicks": None}, {"value": None, "clicks": 3}]
+
+
 @pytest.mark.parametrize("part", ["", "a/b", "..", "a.b", "a b", "ä", "x" * 201, "a\n"])
 def test_refuses_part_names_that_are_no_plain_words(warehouse, part):
     with pytest.raises(InvalidInput, match="part name"):

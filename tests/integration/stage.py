@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,13 +21,14 @@ import uvicorn
 
 from gateway.app import Parts as GatewayParts
 from gateway.app import new_app
-from gateway.recommenders import Recommender
+from gateway.recommenders import Fleet, Recommender, Targets
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.context_store import SqliteContextStore
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.spool import Spool
 from omakase.adapters.local.spool_reader import SpoolReader
+from omakase.api_keys import Scope
 from omakase.config import Product, parse_product
 from omakase.core.catalogue import Item
 from omakase.core.features import cross
@@ -35,7 +37,10 @@ from omakase.core.posterior import Statistics
 from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.ports.model_store import Generation
+from omakase.serving.access import ApiKeys, Gate
+from omakase.serving.configuration import Configuration
 from omakase.serving.http import listen
+from omakase.serving.refusals import Refusals
 from omakase.serving.shipper import Shipper
 from omakase.snapshots import Snapshot, encode_snapshot, model_key
 from omakase.v1 import recommender_pb2, recommender_pb2_grpc, tracking_pb2, tracking_pb2_grpc
@@ -108,6 +113,25 @@ class Refused(grpc.RpcError):
         return self._refusal.message
 
 
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """A row of a reply's columns."""
+
+    item_id: str
+    delivery_id: str
+    position: int
+    score: float
+    predicted_click: float | None
+    expected_value: float | None
+
+
+def items_of(reply: recommender_pb2.RecommendResponse) -> list[RankedItem]:
+    nothing = [None] * len(reply.item_id)
+    columns = reply.score, reply.predicted_click or nothing, reply.expected_value or nothing
+    positions = range(1, len(nothing) + 1)
+    return list(starmap(RankedItem, zip(reply.item_id, reply.delivery_id, positions, *columns, strict=True)))
+
+
 class Asking:
     """A recommender's client that sends batches of one."""
 
@@ -155,7 +179,11 @@ class Stage:
 
     def freeze(self, for_s: float) -> None:
         """Keep the loop from turning, as a long pause of the machine would."""
-        self._loop.call_soon_threadsafe(threading.Event().wait, for_s)
+        self.soon(threading.Event().wait, for_s)
+
+    def soon(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call on the loop; does not wait for it."""
+        self._loop.call_soon_threadsafe(call, *arguments)
 
 
 class Tracking(tracking_pb2_grpc.TrackingServicer):
@@ -188,12 +216,17 @@ class Shop:
 
     directory: Path
     product: Product = field(default_factory=lambda: parse_product(PRODUCT))
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         self.clock = MappedClock.create(self.directory / "clock", START)
         self.catalogue = SqliteCatalogueStore(self.directory / "catalogue.db")
         self.contexts = SqliteContextStore(self.directory / "contexts.db")
         self.models = FileModelStore(self.directory / "models")
+
+    def configuration(self) -> Configuration:
+        """For one process: from its file, if there is one."""
+        return Configuration.fixed(self.product) if self.file is None else Configuration.of(self.file, POLL_S)
 
     def stock(self, n: int = 20) -> None:
         """Items i0, i1, …; i1 sold out and i2 hidden."""
@@ -269,7 +302,7 @@ class RunningRecommender:
 
     async def _start(self, shop: Shop, address: str) -> RecommenderServer:
         parts = RecommenderParts(
-            product=shop.product,
+            configuration=shop.configuration(),
             keyring=KEYRING,
             clock=shop.clock,
             catalogue=shop.catalogue,
@@ -339,26 +372,37 @@ class RunningGateway(Visitor):
     """A gateway in this process behind a real HTTP server, and who asks it."""
 
     def __init__(
-        self, stage: Stage, shop: Shop, directory: Path, target: str, timeout_s: float = 2.0, tracking: str = ""
+        self,
+        stage: Stage,
+        shop: Shop,
+        directory: Path,
+        target: str,
+        timeout_s: float = 2.0,
+        tracking: str = "",
+        grace_s: float = 30.0,
     ) -> None:
         self.recorded = Recorded(directory, tracking)
+        self.keys = directory / "keys.yaml"
+        self.keys.write_text(KEYS)
         sock = listen("127.0.0.1", 0)
         super().__init__(int(sock.getsockname()[1]))
-        self._server = stage.run(self._new_server(shop, target, timeout_s))
+        self._server = stage.run(self._new_server(shop, target, timeout_s, grace_s))
         self._serving = stage.spawn(self._server.serve(sockets=[sock]))
         until(lambda: self._server.started or self._serving.done(), "the gateway listens")
 
-    async def _new_server(self, shop: Shop, target: str, timeout_s: float) -> uvicorn.Server:
+    async def _new_server(self, shop: Shop, target: str, timeout_s: float, grace_s: float) -> uvicorn.Server:
         parts = GatewayParts(
-            product=shop.product,
+            configuration=shop.configuration(),
             keyring=KEYRING,
             clock=shop.clock,
             catalogue=shop.catalogue,
             models=shop.models,
             deliveries=self.recorded.spool,
             shipper=self.recorded.shipper,
-            recommenders={"main": Recommender("main", target, timeout_s)},
+            fleet=Fleet(Targets({"main": target}), lambda name, targets, _: Recommender(name, targets, timeout_s)),
+            storefronts=Gate(ApiKeys(self.keys), Scope.STOREFRONT, Refusals(), is_open=True),
             poll_s=POLL_S,
+            grace_s=grace_s,
             drain_s=1.0,
         )
         return uvicorn.Server(uvicorn.Config(new_app(parts), log_config=None, access_log=False, ws="none"))

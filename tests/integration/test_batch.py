@@ -15,7 +15,6 @@ import pytest
 
 from batch.hourly import Hourly
 from batch.loader import CONSUMER, Cursor, Loader
-from batch.rows import hour_of
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.event_log import SqliteEventLog
 from omakase.adapters.local.model_store import FileModelStore
@@ -23,8 +22,9 @@ from omakase.adapters.local.warehouse import FileWarehouse
 from omakase.core.errors import Corrupt, Unavailable
 from omakase.core.events import Event
 from omakase.core.slates import Slate
+from omakase.core.tables import hour_of
 from omakase.ports.event_bus import Message
-from omakase.wire import RecordedSlate, encode_slate
+from omakase.wire import RecordedSlate, SpooledSlate, encode_slate
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
 from tracking.join import event_message, slate_message
@@ -49,7 +49,7 @@ class Desk:
         self._numbers = itertools.count()
 
     def serve(self, *slates: Slate) -> None:
-        self.bus.publish([slate_message(slate, encode_slate(slate), slate.served_at) for slate in slates])
+        self.bus.publish([slate_message(SpooledSlate.of(encode_slate(slate)), slate.served_at) for slate in slates])
 
     def happen(self, slate: Slate, position: int, kind: str, at: float, **fields: Any) -> Event:
         """An accepted event, joined as tracking does."""
@@ -250,6 +250,20 @@ def test_slates_and_events_that_were_loaded_twice_count_once(desk):
     desk.clock.move(HOUR + 60)
     desk.hourly.run()
     assert desk.report()[HOUR, "learnt", "i0"] == (1, 1, 0, 5.0)
+
+
+def test_what_was_tried_out_or_shown_to_nobody_is_in_no_report_and_in_no_count(desk):
+    plain = new_slate(HOUR)
+    tried = replace(new_slate(HOUR), assigned_by="override", model="")
+    shadow = replace(new_slate(HOUR), shadow=True, variant="ghost", model="")
+    desk.serve(plain, tried, shadow)
+    for slate in (plain, tried):
+        desk.happen(slate, 1, "click", HOUR + 1)
+    desk.clock.move(HOUR + 60)
+    desk.loader.load()
+    assert desk.count("deliveries") == 9
+    desk.hourly.run()
+    assert desk.report() == {(HOUR, "learnt", f"i{i}"): (1, int(i == 0), int(i == 0), 0.0) for i in range(3)}
 
 
 def test_a_click_in_a_later_hour_counts_for_the_hour_of_serving(desk):

@@ -24,7 +24,7 @@ from omakase.core.ids import Pseudonym, new_request_id
 from omakase.core.learners import LinearLearner
 from omakase.core.posterior import Posterior, Statistics
 from omakase.core.sessions import Example
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.slates import Slate
 from omakase.core.training import summarise
 from omakase.core.values import Facts
 from omakase.ports.model_store import ModelKey
@@ -32,6 +32,7 @@ from omakase.ports.training_state import Progress, Tick
 from omakase.repairs.history import Choice
 from omakase.repairs.rebuilding import Rebuilder
 from tests.integration.stage import KEYRING, START
+from tests.slates import Ranked, stamp
 
 COLOUR, DEVICE = Categorical("colour", ("red", "blue")), Categorical("device", ("ios", "web"))
 OLD = ConfiguredModel("home", FeatureSpec((COLOUR,), (DEVICE,)), LinearLearner(2, 3))

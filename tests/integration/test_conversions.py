@@ -276,7 +276,7 @@ def test_the_raw_user_id_and_the_key_are_stored_nowhere(till: Till, tmp_path: Pa
 
 def test_no_touch_is_kept_before_somebody_can_send_orders(till: Till, tmp_path: Path) -> None:
     text = (tmp_path / "keys.yaml").read_text()
-    (tmp_path / "keys.yaml").write_text(text.partition("server_keys")[0])
+    (tmp_path / "keys.yaml").write_text(text.partition("api_keys")[0])
     slate = till.record(till.slate())
     people = [slate.user]
     till.happen(slate, 1, "click")

@@ -15,7 +15,7 @@ from omakase.config import parse_product
 from omakase.core.counts import Counts
 from omakase.counts import counts_key, encode_counts
 from omakase.v1 import recommender_pb2 as pb
-from tests.integration.stage import PATIENCE_S, PRODUCT, Asking, RunningRecommender, Shop, until
+from tests.integration.stage import PATIENCE_S, PRODUCT, Asking, RunningRecommender, Shop, items_of, until
 
 KEY = counts_key("home-top")
 ITEMS = tuple(f"i{n}" for n in range(20))
@@ -68,13 +68,13 @@ def count(shop: Shop, seen: dict[str, float], clicked: dict[str, float]) -> None
 
 
 def shown(reply: Any) -> list[str]:
-    return [item.item_id for item in reply.items]
+    return [item.item_id for item in items_of(reply)]
 
 
 def test_popularity_is_the_order_of_the_catalogue_until_there_are_counts_and_then_theirs(shop, recommender, ask):
     first = ask("popular")
     assert (shown(first), first.model_version) == (["i0", "i3", "i4"], f"{KEY}@0")
-    assert not any(item.HasField("predicted_click") for item in first.items)
+    assert not first.predicted_click
     count(shop, {}, {"i9": 90, "i1": 80, "i7": 50})
     until(lambda: ask("popular").model_version == f"{KEY}@1", "the counts are served")
     assert shown(ask("popular")) == ["i9", "i7", "i0"]

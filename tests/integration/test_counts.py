@@ -10,11 +10,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from batch.rows import hour_of
 from gateway.shelf import ShelfLoader
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.core.catalogue import Item
 from omakase.core.slates import FALLBACK
+from omakase.core.tables import hour_of
 from omakase.counts import counts_key, decode_counts
 from omakase.ports.model_store import ABSENT
 from tests.integration.test_batch import HALF_LIFE_S, HOUR, WINDOW_S, Desk

@@ -19,7 +19,7 @@ from omakase.ports.event_bus import Message
 from omakase.ports.touches import Touch, Touched
 from omakase.privacy.forgetting import Forgetting
 from omakase.serving.refused import Refused
-from omakase.wire import decode_slate, encode_slate
+from omakase.wire import SpooledSlate, decode_slate, encode_slate
 from tests.integration.stage import KEYRING, START
 from tests.integration.test_dead_letters import Office
 from tests.integration.test_tracking import new_slate
@@ -148,9 +148,12 @@ def test_a_slate_that_comes_late_from_a_spool_is_blanked_and_excluded(house):
     house.forget()
     forgotten = adapters.open_forgotten(house.deployment.uris.deliveries)
     old, new, other = slate_of(ADA, TABLET), slate_of(ADA, TABLET, START + 50), slate_of(BOB, BOB)
-    taken = without_the_forgotten([(slate, encode_slate(slate)) for slate in (old, new, other)], forgotten, START + 60)
-    assert [slate.user for slate, _ in taken.slates] == ["", ADA, BOB]
-    assert decode_slate(taken.slates[0][1]).context == {}
+    taken = without_the_forgotten(
+        [SpooledSlate.of(encode_slate(slate)) for slate in (old, new, other)], forgotten, START + 60
+    )
+    assert [slate.user for slate in taken.slates] == ["", ADA, BOB]
+    kept = decode_slate(taken.slates[0].body)
+    assert (kept.context, kept.experiment) == ({}, "")
     assert [message.units for message in taken.exclusions] == [0, 0, 0]
     house._store(slates=taken.slates)
     house.bus.publish(taken.exclusions)

@@ -259,7 +259,7 @@ class TestFallback:
         told = [
             r.message
             for r in caplog.records
-            if r.name == "gateway.recommenders.recommender" and r.levelno == logging.ERROR
+            if r.name == "gateway.recommenders.replica" and r.levelno == logging.ERROR
         ]
         assert len(told) == 1
 

@@ -16,20 +16,19 @@ from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.warehouse import FileWarehouse
 from omakase.config import parse_product
-from omakase.core.catalogue import Catalogue, Item
+from omakase.core.catalogue import Item
 from omakase.core.events import Event
 from omakase.core.examination import CERTAIN, Examination
 from omakase.core.ids import new_request_id
 from omakase.core.learners import LinearLearner
 from omakase.core.refolding import ExampleColumns
-from omakase.core.slates import Ranked, stamp
+from omakase.core.slates import Delivery
 from omakase.examination import encode_examination, examination_key
 from omakase.ports.model_store import ABSENT
-from recommender.choosing import by_position
-from recommender.displays import Display
 from recommender.loading import BundleLoader
 from tests.integration.stage import KEYRING, START
 from tests.integration.test_tracking import new_slate
+from tests.slates import Ranked, stamp
 
 TRUE = Examination((1.0, 0.6, 0.35))
 RELEVANCE = np.array([0.3, 0.25, 0.2, 0.3, 0.25, 0.2])
@@ -49,11 +48,10 @@ def learnt(examination: Examination) -> np.ndarray:
     shown = slates(rng)
     clicks = (rng.random(shown.shape) < RELEVANCE[shown] * TRUE.of_first(3)).astype(np.float64).ravel()
     factors = np.hstack([np.ones((N, 1)), np.eye(N)]).astype(np.float32)
-    display = Display("home", Catalogue(), examination=examination)
     served = {
         (item, place): ranked.item_factor
         for item in range(N)
-        for place, ranked in enumerate(by_position([Ranked(f"i{item}", 0.0, factors[item], {})] * 3, display))
+        for place, ranked in enumerate(served_by([Ranked(f"i{item}", 0.0, factors[item], {})] * 3, examination))
     }
     items = np.stack([served[item, place] for row in shown.tolist() for place, item in enumerate(row)])
     nothing, ones = np.full(clicks.size, np.nan), np.ones(clicks.size)
@@ -76,11 +74,20 @@ def test_relevance_is_learnt_without_bias_with_the_examination_and_with_bias_wit
 
 
 def test_what_is_served_is_recorded_as_it_will_be_looked_at() -> None:
-    ranked = [Ranked("a", 0.5, np.array([1.0, 4.0], dtype=np.float32), {}, 0.2, 10.0), Ranked("b", 0.4, np.ones(2), {})]
-    second = by_position([ranked[1], ranked[0]], Display("home", Catalogue([Item("a")]), examination=TRUE))[1]
+    a = Ranked("a", 0.5, np.array([1.0, 4.0], dtype=np.float32), {}, 0.2, 10.0)
+    b = Ranked("b", 0.4, np.ones(2, dtype=np.float32), {}, 0.1)
+    second = served_by([b, a], TRUE)[1]
     np.testing.assert_allclose(second.item_factor, [0.6, 2.4], rtol=1e-6)
-    assert (second.predicted_click, second.score) == (pytest.approx(0.12), 0.5)
-    assert by_position(ranked, Display("home", Catalogue())) is ranked
+    assert (second.predicted_click, second.expected_value, second.score) == (
+        pytest.approx(0.12),
+        pytest.approx(1.2),
+        0.5,
+    )
+    assert served_by([b, a], CERTAIN)[1].item_factor is a.item_factor
+
+
+def served_by(ranked: list[Ranked], examination: Examination) -> tuple[Delivery, ...]:
+    return stamp(ranked, new_request_id(START, os.urandom), KEYRING, examination)
 
 
 PRODUCT = parse_product(
@@ -116,14 +123,13 @@ class Shop:
         **fields: object,
     ) -> None:
         """Slates of which every other item is predicted half as good as it is, and what people do with them."""
-        display = Display("home", Catalogue(), examination=by)
         deliveries, events = [], []
         for items in slates(self._rng, n).tolist():
             factor = np.ones(2, dtype=np.float32)
             ranked = [Ranked(f"i{i}", 0.5, factor, {}, predicted * RELEVANCE[i] / (1 + i % 2)) for i in items]
             request_id = new_request_id(at, os.urandom)
             slate = replace(new_slate(at), request_id=request_id, **fields)  # type: ignore[arg-type]
-            slate = replace(slate, deliveries=stamp(by_position(ranked, display), request_id, KEYRING))
+            slate = replace(slate, deliveries=stamp(ranked, request_id, KEYRING, by))
             deliveries += delivery_rows(slate)
             clicked = self._rng.random(3) < RELEVANCE[items] * TRUE.of_first(3) if not unwanted else np.ones(3)
             for place, was in enumerate(clicked.tolist()):
@@ -163,11 +169,12 @@ def test_a_model_that_predicts_no_click_at_all_keeps_nobody_from_estimating(shop
     assert shop.examination().of_first(3) == pytest.approx(TRUE.of_first(3), abs=0.15)
 
 
-def test_what_is_unwanted_old_of_another_placement_or_of_the_fallback_is_left_out(shop: Shop) -> None:
+def test_what_is_unwanted_old_tried_out_of_another_placement_or_of_the_fallback_is_left_out(shop: Shop) -> None:
     shop.serve(30, CERTAIN, "bots", unwanted="bot")
     shop.serve(30, CERTAIN, "old", at=START - 8 * 86_400)
     shop.serve(30, CERTAIN, "elsewhere", placement="elsewhere")
     shop.serve(30, CERTAIN, "fallback", fallback=True)
+    shop.serve(30, CERTAIN, "tried", assigned_by="override")
     assert shop.job.run() == 0
     assert shop.examination() == CERTAIN
 

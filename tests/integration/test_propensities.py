@@ -25,7 +25,7 @@ from omakase.core.slates import Slate
 from omakase.serving.rpc import Health, new_server
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import tracking_pb2, tracking_pb2_grpc
-from omakase.wire import RecordedSlate, decode_bus_body, encode_propensities, encode_slate
+from omakase.wire import RecordedSlate, SpooledPropensities, decode_bus_body, encode_propensities, encode_slate
 from tests.integration.stage import PRODUCT, START, Asking, RunningRecommender, Shop, Stage
 from tests.integration.test_tracking import new_slate
 from tests.integration.test_trainer import Desk
@@ -147,7 +147,7 @@ def test_propensities_pass_through_tracking_once_however_often_they_are_sent(lin
     line.send(encode_slate(slate), counted(slate.request_id))
     line.send(encode_slate(slate), counted(slate.request_id))
     line.send(counted(slate.request_id))
-    assert line.bus.totals() == {"deliveries": 3, "events": 0, "propensities": 3}
+    assert line.bus.totals() == {"deliveries": 3, "events": 0, "propensities": 3, "discards": 0}
     line.loader.load()
     rows = line.warehouse.query("SELECT request_id, position, propensity, draws FROM propensities ORDER BY position")
     name = text_of(slate.request_id)
@@ -156,7 +156,7 @@ def test_propensities_pass_through_tracking_once_however_often_they_are_sent(lin
 
 def test_propensities_without_their_slate_are_kept_too(line):
     line.send(counted(new_slate().request_id))
-    assert line.bus.totals() == {"deliveries": 0, "events": 0, "propensities": 3}
+    assert line.bus.totals() == {"deliveries": 0, "events": 0, "propensities": 3, "discards": 0}
 
 
 def test_propensities_that_cannot_be_read_are_refused_with_their_place_and_nothing_is_stored(line):
@@ -172,8 +172,7 @@ def test_the_trainer_passes_them_by_and_its_account_balances(tmp_path):
     desk = Desk(tmp_path)
     slate = new_slate()
     body = counted(slate.request_id)
-    message = propensities_message(SlatePropensities(slate.request_id, decode_bus_body(body).positions), body, START)
-    desk.bus.publish([message])
+    desk.bus.publish([propensities_message(SpooledPropensities.of(body), START)])
     desk.tick(START + 1)
     assert desk.state.progress().cursor == desk.bus.last_offset() == 1
     desk.receive(slate)

@@ -19,7 +19,7 @@ from omakase.core.slates import Slate
 from omakase.ports.delivery_store import StoredSlate
 from omakase.repairs.reencoding import Encoder
 from omakase.settings import TrackingSettings
-from omakase.wire import encode_slate
+from omakase.wire import SpooledSlate, encode_slate
 from tests.integration.stage import KEYRING, KEYS, PRODUCT, RunningGateway, RunningRecommender, Shop, Stage, until
 from tracking.events import Reader
 from tracking.join import parked
@@ -72,7 +72,7 @@ class Market:
     def ask(self, **fields: Any) -> Slate:
         """A slate as it was recorded, which tracking has."""
         slate = self.ask_unrecorded(**fields)
-        self._stage.run(self.service.intake.record([(slate, encode_slate(slate))]))
+        self._stage.run(self.service.intake.record([SpooledSlate.of(encode_slate(slate))]))
         return slate
 
     def ask_unrecorded(self, **fields: Any) -> Slate:
@@ -149,7 +149,7 @@ def test_without_consent_nothing_is_used_and_nothing_noted(market: Market) -> No
 
 @pytest.mark.parametrize("market", [PRODUCT], indirect=True)
 def test_nothing_is_noted_where_no_feature_asks_for_it(market: Market) -> None:
-    assert market.service.recent is None
+    assert not market.service.witness.notes_clicks
     slate = market.ask()
     market.click(slate, 1)
     assert market.clicked() == ()

@@ -115,6 +115,16 @@ def test_ships_everything_in_order_and_leaves_an_empty_spool(service, port, tmp_
     assert SpoolReader(tmp_path / "spool").read(10) == []
 
 
+def test_records_that_come_one_by_one_are_sent_together(service, port):
+    with Tracking(port) as tracking:
+        service.append(b"first")
+        until(lambda: tracking.records, "it ships")
+        calls = tracking.calls
+        service.append(*numbered(200))
+        until(lambda: len(tracking.records) == 201, "all is shipped")
+        assert tracking.calls - calls <= 3
+
+
 def test_what_tracking_missed_is_shipped_when_it_is_back(service, port):
     with Tracking(port) as tracking:
         service.append(b"before")

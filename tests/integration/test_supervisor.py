@@ -24,7 +24,7 @@ from omakase.config import load_product
 from omakase.core.catalogue import Item
 from omakase.core.errors import InvalidConfig, Unavailable
 from omakase.core.ids import Pseudonym, new_request_id
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.slates import Slate
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.models import keys, newest
@@ -35,6 +35,7 @@ from omakase.supervisor.child import Child, Program
 from omakase.wire import encode_slate
 from tests.fault.matrix.wire import post
 from tests.integration.stage import PATIENCE_S, until
+from tests.slates import Ranked, stamp
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = """

@@ -21,11 +21,12 @@ from omakase.adapters.local.event_log import SqliteEventLog
 from omakase.core.errors import Unavailable
 from omakase.core.events import Event
 from omakase.core.ids import Pseudonym, new_request_id
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.slates import Slate
 from omakase.ports.event_bus import Message
 from omakase.serving.http import listen
-from omakase.wire import decode_bus_body, encode_slate
+from omakase.wire import SpooledSlate, decode_bus_body, encode_slate
 from tests.integration.stage import KEYRING, PATIENCE_S, START, Stage, Visitor, until
+from tests.slates import Ranked, stamp
 from tracking.api import create_app
 from tracking.events import Reader
 from tracking.intake import Intake
@@ -101,7 +102,7 @@ class RunningTracking(Visitor):
         self._serving.result(PATIENCE_S)
 
     def record(self, slate: Slate) -> None:
-        self._stage.run(self.intake.record([(slate, encode_slate(slate))]))
+        self._stage.run(self.intake.record([SpooledSlate.of(encode_slate(slate))]))
 
     def post(self, *events: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return self.post_raw(json.dumps({"events": events}).encode())
@@ -310,7 +311,8 @@ def test_stores_what_it_accepted_before_it_stops(tmp_path):
         for n in range(20):
             assert tracking.post({**like, "event_id": f"e{n}"})[1]["accepted"] == 1
         tracking.stop()
-    assert SqliteEventLog(tmp_path / "bus.db").totals() == {"deliveries": 3, "events": 20, "propensities": 0}
+    totals = SqliteEventLog(tmp_path / "bus.db").totals()
+    assert totals == {"deliveries": 3, "events": 20, "propensities": 0, "discards": 0}
 
 
 def test_its_openapi_document_stands_by_itself(tracking):

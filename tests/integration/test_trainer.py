@@ -36,7 +36,7 @@ from omakase.ports.event_bus import Message
 from omakase.ports.model_store import ModelKey
 from omakase.settings import TrainerSettings
 from omakase.snapshots import decode_snapshot
-from omakase.wire import encode_slate
+from omakase.wire import SpooledSlate, encode_slate
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
 from tracking.intake import Intake
@@ -70,7 +70,7 @@ class Desk:
         self._numbers = itertools.count()
 
     def receive(self, *slates: Slate) -> None:
-        self._store(slates=[(slate, encode_slate(slate)) for slate in slates])
+        self._store(slates=[SpooledSlate.of(encode_slate(slate)) for slate in slates])
 
     def happen(self, slate: Slate, *kinds: tuple[int, str], at: float | None = None) -> None:
         """(position, type) events of one slate, received now or `at`."""

@@ -18,19 +18,22 @@ from fastapi import FastAPI
 
 from omakase import adapters
 from omakase.adapters.local.clock import MappedClock
+from omakase.api_keys import Scope
 from omakase.config import parse_product
 from omakase.core.accounting import Tally
 from omakase.core.events import Event
 from omakase.core.folding import fold_slate
 from omakase.core.ids import NOBODY, new_request_id
 from omakase.core.sessions import SlateRead, SlateState
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.slates import Slate
+from omakase.issuing import create_key
 from omakase.keys import create_keys
-from omakase.server_keys import add_server_key
-from omakase.serving.http import listen
+from omakase.serving.http import listen, new_server
+from omakase.serving.refusals import Refusals
 from omakase.settings import TrackingSettings
-from omakase.wire import decode_bus_body, encode_slate
+from omakase.wire import SpooledSlate, decode_bus_body, encode_slate
 from tests.integration.stage import PATIENCE_S, START, Stage, Visitor, until
+from tests.slates import Ranked, stamp
 from tracking.service import Service, Stores, new_app, new_service
 
 PRODUCT = """
@@ -53,7 +56,7 @@ class Till(Visitor):
         is_first = not (directory / "keys.yaml").exists()
         self.keyring = create_keys(directory / "keys.yaml")
         if is_first:
-            (directory / "key").write_text(add_server_key(directory / "keys.yaml", "orders"))
+            (directory / "key").write_text(create_key(directory / "keys.yaml", "orders", Scope.SERVER))
         self.key = (directory / "key").read_text()
         clock = directory / "clock"
         self.clock = MappedClock.create(clock, START) if is_first else MappedClock(clock)
@@ -98,8 +101,8 @@ class Till(Visitor):
             yield
             await asyncio.to_thread(self.service.intake.stop)
 
-        app = new_app(self.service, self.settings, self.product, lambda: True, lifespan)
-        return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False))
+        app = new_app(self.service, self.settings, lambda: True, lifespan)
+        return new_server(app, self.settings, Refusals())
 
     def close(self) -> None:
         self._server.should_exit = True
@@ -128,7 +131,7 @@ class Till(Visitor):
         )
 
     def record(self, slate: Slate) -> Slate:
-        self._stage.run(self.service.intake.record([(slate, encode_slate(slate))]))
+        self._stage.run(self.service.intake.record([SpooledSlate.of(encode_slate(slate))]))
         return slate
 
     def happen(self, slate: Slate, position: int, *kinds: str, **headers: str) -> None:

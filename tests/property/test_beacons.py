@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.delivery_store import SqliteDeliveryStore
 from omakase.adapters.local.event_log import SqliteEventLog
-from omakase.wire import encode_slate
+from omakase.wire import SpooledSlate, encode_slate
 from tests.integration.stage import KEYRING, START, Stage
 from tests.integration.test_tracking import new_slate
 from tracking.api import create_app
@@ -79,7 +79,7 @@ def beacons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beacons]:
     with Stage() as stage:
         beacons = Beacons(stage, tmp_path_factory.mktemp("beacons"))
         beacons.intake.start()
-        stage.run(beacons.intake.record([(SLATE, encode_slate(SLATE))]))
+        stage.run(beacons.intake.record([SpooledSlate.of(encode_slate(SLATE))]))
         yield beacons
         stage.run(asyncio.to_thread(beacons.intake.stop))
 

@@ -17,8 +17,9 @@ from omakase.core.events import MAX_VALUE, Event, Joined
 from omakase.core.ids import NOBODY, DeliveryId, Keyring, Pseudonym, RequestId, issued_at, new_request_id
 from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.sessions import DeliveryState, Learnt, Seen, SlateState
-from omakase.core.slates import Delivery, Slate
+from omakase.core.slates import Delivery, Shown, Slate, Stamped
 from omakase.states import decode_state, encode_state
+from omakase.v1 import events_pb2
 from omakase.wire import (
     RecordedSlate,
     bus_body,
@@ -34,6 +35,7 @@ from omakase.wire import (
     is_propensities,
     request_id_of,
 )
+from omakase.wire.slates import slate_message
 
 RING = Keyring({1: b"a" * 32, 7: b"b" * 32}, 7, b"p" * 32)
 
@@ -105,7 +107,32 @@ def slates(draw: st.DrawFn) -> Slate:
         context_factor=draw(FACTORS),
         deliveries=deliveries,
         fallback=draw(st.booleans()),
+        experiment=draw(TEXTS),
+        assigned_by=draw(TEXTS),
+        shadow=draw(st.booleans()),
+        trace=draw(TEXTS),
     )
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> Stamped:
+    k = draw(st.integers(0, 12))
+
+    def column() -> list[float] | None:
+        return draw(st.none() | st.lists(NUMBERS, min_size=k, max_size=k))
+
+    shown = [Shown(draw(TEXTS), draw(FACTORS), draw(FACTS), draw(OPTIONAL)) for _ in range(k)]
+    ids = draw(st.lists(TEXTS, min_size=k, max_size=k))
+    scores = draw(st.lists(NUMBERS, min_size=k, max_size=k))
+    shares = draw(st.none() | st.lists(st.floats(0.01, 1), min_size=k, max_size=k))
+    return Stamped(shown, ids, scores, column(), column(), shares)
+
+
+@settings(max_examples=60)
+@given(slates(), columns())
+def test_a_slate_kept_as_columns_is_written_as_its_rows_are(slate, stamped):
+    by_columns, by_rows = replace(slate, deliveries=stamped), replace(slate, deliveries=tuple(stamped))
+    assert events_pb2.Slate.FromString(encode_slate(by_columns)) == slate_message(by_rows)
 
 
 def same(a: object, b: object) -> bool:

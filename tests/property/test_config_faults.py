@@ -17,7 +17,10 @@ EXAMPLE = (Path(__file__).parents[2] / "examples/storefront.yaml").read_text()
 # A smaller one, so that a mutation more often meets something that matters.
 SMALL = yaml.safe_load("""
 placements: {home: {slots: 3, rewards: {click: 1.0}, variants: {a: {share: 4000, policy: ts, model: m},
-             b: {share: 6000, policy: chance}}}}
+             b: {share: 6000, policy: chance}}, layer: top, holdout: a, shadows: {c: {share: 1, policy: chance}}}}
+experiments: {e: {placements: [home], target: {country: [JP]}, ramp: [{at: "2026-12-01T09:00:00+09:00", share: 100}],
+              variants: {d: {share: 500, policy: chance}}}}
+holdout: {share: 200}
 policies: {ts: {type: linear_ts, exploration: 0.3}, chance: {type: uniform}}
 models: {m: {features: f}}
 features: {f: {item: [{type: numeric, name: price}], context: [{type: categorical, name: device, vocabulary: [ios]}]}}

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from omakase import settings
-from omakase.config import placements, schema
+from omakase.config import experiments, placements, schema
 from omakase.config.sections import Section
 from omakase.core.accounting import REDELIVERED, DeliveryEnd, EventEnd
 
@@ -28,6 +28,9 @@ SECTIONS: dict[str, type[Section]] = {
     "placements.<name>": placements.Placement,
     "placements.<name>.variants.<name>": placements.Variant,
     "placements.<name>.exposure": placements.Exposure,
+    "experiments.<name>": experiments.Experiment,
+    "experiments.<name>.ramp": experiments.RampStep,
+    "holdout": experiments.Holdout,
     "policies.<name> of type linear_ts": schema.LinearThompsonPolicy,
     "policies.<name> of type logistic_ts": schema.LogisticThompsonPolicy,
     "policies.<name> of type epsilon_greedy": schema.EpsilonGreedyPolicy,
@@ -105,8 +108,8 @@ def literals(path: str, call: str) -> set[str]:
 
 
 def test_every_section_of_the_configuration_has_a_heading() -> None:
-    both = {**vars(schema), **vars(placements)}
-    every = {one for one in both.values() if isinstance(one, type) and issubclass(one, Section)}
+    every_name = {**vars(schema), **vars(placements), **vars(experiments)}
+    every = {one for one in every_name.values() if isinstance(one, type) and issubclass(one, Section)}
     assert every - {Section} == set(SECTIONS.values())
 
 

@@ -61,3 +61,16 @@ def test_a_child_process_reads_back_what_its_parent_set() -> None:
 
 def test_a_field_without_a_value_is_no_variable() -> None:
     assert "OMAKASE_HTTP_FD" not in HttpSettings(config="c", keys="k").to_environ()
+
+
+@pytest.mark.parametrize("told", ["shop.example", "https://shop.example/", "https://*.shop.example", "null", "* x"])
+def test_what_is_no_web_origin_is_refused(told: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"OMAKASE_CORS_ORIGINS: .*https://shop.example"):
+        HttpSettings.from_environ({"OMAKASE_CONFIG": "c", "OMAKASE_KEYS": "k", "OMAKASE_CORS_ORIGINS": told})
+
+
+def test_web_origins_are_read_one_by_one() -> None:
+    told = " https://shop.example  http://127.0.0.1:3000 https://[::1]:8443 "
+    settings = HttpSettings(config="c", keys="k", cors_origins=told)
+    assert settings.origins() == ["https://shop.example", "http://127.0.0.1:3000", "https://[::1]:8443"]
+    assert HttpSettings(config="c", keys="k").origins() == []

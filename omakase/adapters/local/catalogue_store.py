@@ -34,7 +34,11 @@ _ADDED = (
 _HAS_ADDED = "SELECT 1 FROM pragma_table_info('item') WHERE name = 'changed'"
 
 _LOAD = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item ORDER BY place"
-_LOAD_CHANGED = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item WHERE changed > ?"
+# By name, for else SQLite may go through all items in order of place rather than sort a few.
+_LOAD_CHANGED = """
+SELECT item_id, metadata, value, in_stock, hidden, stock
+FROM item INDEXED BY item_changed WHERE changed > ? ORDER BY place
+"""
 _PUT = """
 INSERT INTO item (item_id, metadata, value, in_stock, hidden, stock, changed) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (item_id) DO UPDATE SET metadata = excluded.metadata, value = excluded.value,
@@ -62,14 +66,12 @@ class SqliteCatalogueStore:
             return _generation(connection)
 
     def load(self, since: Catalogue | None = None) -> Catalogue:
-        """See CatalogueStore. Raises: Corrupt besides."""
+        """See CatalogueStore. Reads everything where an item was removed since. Raises: Corrupt besides."""
         with self._database.read() as connection:
             generation, removed = connection.execute("SELECT generation, removed FROM catalogue").fetchone()
             if since is not None and removed <= since.generation <= generation:
                 changed = connection.execute(_LOAD_CHANGED, (since.generation,))
-                amended = since.amended(map(_item, changed), generation)
-                if amended is not None:
-                    return amended
+                return since.amended(map(_item, changed), generation)
             return Catalogue(map(_item, connection.execute(_LOAD)), generation)
 
     def put(self, items: Iterable[Item]) -> int:

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS log (
     body BLOB
 );
 CREATE TABLE IF NOT EXISTS total (kind TEXT PRIMARY KEY, units INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO total VALUES ('deliveries', 0), ('events', 0), ('propensities', 0);
+INSERT OR IGNORE INTO total VALUES ('deliveries', 0), ('events', 0), ('propensities', 0), ('discards', 0);
 CREATE TABLE IF NOT EXISTS consumer (name TEXT PRIMARY KEY, acknowledged INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trimmed (one INTEGER PRIMARY KEY CHECK (one = 1), through INTEGER NOT NULL);
 INSERT OR IGNORE INTO trimmed VALUES (1, 0);

@@ -38,7 +38,7 @@ def connect(threads: int | None = None) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"autoinstall_known_extensions": "false", **limits})
 
 
-def write_rows(connection: duckdb.DuckDBPyConnection, table: str, lines: Sequence[str], target: Path) -> None:
+def write_rows(connection: duckdb.DuckDBPyConnection, table: str, lines: bytes, target: Path) -> None:
     """Rows as JSON, bytes in base64, into a file. Raises: Unavailable; OSError."""
     columns = TABLES[table]
     selected = ", ".join(
@@ -46,8 +46,8 @@ def write_rows(connection: duckdb.DuckDBPyConnection, table: str, lines: Sequenc
     )
     # DuckDB has no way in for Python rows that is both fast and free of further packages; JSON is fast enough.
     types = {name: "VARCHAR" if kind == "bytes" else _SQL_TYPES[kind] for name, kind in columns.items()}
-    with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp") as source:
-        source.write("\n".join(lines))
+    with NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp") as source:
+        source.write(lines)
         source.flush()
         read = f"read_json({_quoted(source.name)}, format = 'newline_delimited', columns = {types!r})"
         try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
-from binascii import b2a_base64
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
@@ -15,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
-from pydantic_core import PydanticSerializationError, to_json
 
 from omakase.adapters.local.files import disk_errors, temporary_beside
+from omakase.adapters.local.json_rows import lines_by_hour
 from omakase.adapters.local.parquet import (
     AWAY,
     blank_people,
@@ -32,22 +29,12 @@ from omakase.adapters.local.parquet import (
 from omakase.adapters.local.parts import Parts
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput, Unavailable
-from omakase.core.tables import TABLES, ColumnType
+from omakase.core.tables import TABLES
 from omakase.ports.warehouse import Cell, Row, Table
 
-_PYTHON_TYPES: Mapping[ColumnType, type | tuple[type, ...]] = {
-    "text": str,
-    "float": (float, int),
-    "integer": int,
-    "boolean": bool,
-    "bytes": bytes,
-}
 _PART = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_HOUR_S = 3600
 _UNPINNED = 3
 _PASSES = 10
-# Cells of these types need no further look.
-_AS_IS: Mapping[ColumnType, type] = {"text": str, "float": float, "boolean": bool}
 
 
 class FileWarehouse:
@@ -69,10 +56,7 @@ class FileWarehouse:
         parts = self._parts_of(table)
         if not _PART.fullmatch(part):
             raise InvalidInput(f"part name {part!r}: use 1 to 200 letters, digits, '-' and '_'")
-        by_hour: defaultdict[int, list[str]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            hour, line = _line(table, number, row)
-            by_hour[hour].append(line)
+        by_hour = lines_by_hour(table, rows)
         with disk_errors(f"write part {part!r} of {table}"), self._writing:
             staged = {hour: parts.staging(hour, part) for hour in by_hour}
             try:
@@ -208,46 +192,6 @@ def _forget(engine: duckdb.DuckDBPyConnection, table: str, parts: Parts, people:
         if is_whole:
             return changed
     raise Unavailable(f"the newest parts of {table} are written again and again: try it later")
-
-
-def _line(table: Table, number: int, row: Row) -> tuple[int, str]:
-    """One row as JSON, and its hour. Raises: InvalidInput."""
-    columns = TABLES[table]
-    where = f"row {number} for {table}"
-    unknown = row.keys() - columns.keys()
-    if unknown:
-        raise InvalidInput(f"{where}: unknown columns {sorted(unknown)}; known: {', '.join(columns)}")
-    hour = row.get("hour")
-    if not isinstance(hour, int) or hour % _HOUR_S:
-        raise InvalidInput(f"{where}: hour must be the start of an hour in Unix seconds, not {hour!r}")
-    # All floats at once; a sum of finite ones may overflow, and then each is looked at.
-    is_finite = math.isfinite(sum(cell for cell in row.values() if type(cell) is float))
-    as_is = _AS_IS if is_finite else {}
-    encoded: dict[str, Cell] = {
-        name: cell
-        if cell is None or type(cell) is as_is.get(columns[name])
-        else _encoded(where, name, columns[name], cell)
-        for name, cell in row.items()
-    }
-    try:
-        return hour, to_json(encoded).decode()
-    except PydanticSerializationError as error:
-        raise InvalidInput(f"{where}: holds text that UTF-8 cannot") from error
-
-
-def _encoded(where: str, name: str, kind: ColumnType, cell: Cell) -> str | int | float | bool | None:
-    if cell is None:
-        return cell
-    # In Python a bool is an int; in a table it is not.
-    if not isinstance(cell, _PYTHON_TYPES[kind]) or (isinstance(cell, bool) and kind != "boolean"):
-        raise InvalidInput(f"{where}: {name} must be {kind}, not {type(cell).__name__}")
-    if isinstance(cell, bytes):
-        return b2a_base64(cell, newline=False).decode()
-    if isinstance(cell, float) and not math.isfinite(cell):
-        raise InvalidInput(f"{where}: {name} must be a finite number")
-    if isinstance(cell, int) and not -(2**63) <= cell < 2**63:
-        raise InvalidInput(f"{where}: {name} must fit 64 bits")
-    return cell
 
 
 def _cell(value: object) -> Cell:

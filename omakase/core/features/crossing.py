@@ -23,7 +23,7 @@ def cross(context_factor: Factor, item_factor: Factor) -> NDArray[np.float64]:
 def fold_context(theta: NDArray[np.floating], context_factor: Factor, item_width: int) -> Factor:
     """θ_item + Θᵀ f_context: the weights of one request.
 
-    Shapes: (d,) and (m,) give (p,); (count, d) gives (count, p). Cost: O(d) each.
+    Shapes: (d,) and (m,) give (p,); (count, d) or (count, m) gives (count, p). Cost: O(d) each.
     """
-    crossed = theta[..., item_width:].reshape(*theta.shape[:-1], context_factor.size, item_width)
+    crossed = theta[..., item_width:].reshape(*theta.shape[:-1], context_factor.shape[-1], item_width)
     return (theta[..., :item_width] + context_factor @ crossed).astype(np.float32, copy=False)

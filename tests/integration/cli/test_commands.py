@@ -43,7 +43,9 @@ def test_every_command_explains_itself_with_an_example_of_itself(omakase, comman
 def test_the_commands_are_those_of_the_documentation(omakase):
     documented = "up demo replay validate items-import contexts-import events-stats users-forget"
     documented += " events-dead-letters-list events-dead-letters-show events-dead-letters-replay"
-    documented += " models-list models-show models-rollback models-resume models-rebuild models-warm-start keys-add"
+    documented += " models-list models-show models-rollback models-resume models-rebuild models-warm-start"
+    documented += " keys-create keys-list keys-revoke"
+    documented += " experiments-list experiments-assign experiments-override experiments-results"
     assert {"-".join(command) for command in COMMANDS} == set(documented.split())
     assert omakase("--version").out == f"omakase {__version__}\n"
 
@@ -128,7 +130,17 @@ def test_an_error_of_the_machine_is_a_message(omakase, deployment, monkeypatch):
     assert "error: [Errno 28] No space left on device" in said.err
 
 
-@pytest.mark.parametrize("option", [("--durability", "tape"), ("--port", "70000"), ("--port", "http")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--durability", "tape"),
+        ("--port", "70000"),
+        ("--port", "http"),
+        ("--cors-origins", "shop.example"),
+        ("--cors-origins", "https://shop.example/path"),
+        ("--tls-certificate", "only.pem"),
+    ],
+)
 def test_options_of_up_that_do_not_fit_are_refused(omakase, deployment, option):
     said = omakase("up", "--config", deployment.config, "--data-dir", deployment.data_dir, *option)
     assert said.code == 2

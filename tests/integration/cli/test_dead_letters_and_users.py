@@ -93,7 +93,7 @@ def test_a_replay_puts_letters_on_the_bus_once_and_refused_records_into_their_sp
         assert said.out.startswith("2 dead letters are on their way to the trainer")
     bus = adapters.open_event_log(deployment.uris.bus)
     assert [logged.message.units for logged in bus.read(2, 100)] == [0, 0]
-    assert bus.totals() == {DELIVERIES: 3, EVENTS: 1, "propensities": 0}
+    assert bus.totals() == {DELIVERIES: 3, EVENTS: 1, "propensities": 0, "discards": 0}
     assert adapters.open_spool_reader(deployment.spool("gateway")).read(10) == [b"record"]
     account = omakase("events", "stats", "--json", *where).json()
     assert (account["unread"], account["refused"], account["faults"]) == (2, 0, [])

@@ -19,12 +19,13 @@ from omakase.configured import ConfiguredModel
 from omakase.core.events import Joined
 from omakase.core.ids import Pseudonym, new_request_id
 from omakase.core.sessions import Example
-from omakase.core.slates import Ranked, Slate, stamp
+from omakase.core.slates import Slate
 from omakase.core.training import summarise
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.ports.training_state import Progress, Tick
 from omakase.snapshots import Snapshot, encode_snapshot
+from tests.slates import Ranked, stamp
 
 AT = 1_760_000_000.0
 

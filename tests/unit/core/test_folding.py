@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def event(kind: str, at: float, joined: Joined | None = JOINED, event_id: str = 
 
 
 def fold(
-    state: SlateState | None, events: Sequence[Event], now: float, slate: SlateRead | None = None, **options: float
+    state: SlateState | None, events: Sequence[Event], now: float, slate: SlateRead | None = None, **options: Any
 ) -> Fold:
     return fold_slate(state or NEW, slate, events, T + now, RULES, REWARDS, **options)
 
@@ -45,6 +46,33 @@ def kept(fold: Fold) -> SlateState:
 
 def ends(fold: Fold, side: str) -> dict[str, int]:
     return {name: n for (of, name), n in fold.tally.items() if of == side and n}
+
+
+@pytest.mark.parametrize("is_trainable", [True, False])
+@pytest.mark.parametrize("told_first", [True, False])
+def test_what_nobody_saw_ends_as_discarded_whichever_is_read_first(is_trainable: bool, told_first: bool) -> None:
+    served = SlateRead(positions=2, is_trainable=is_trainable)
+    first = fold(None, [], 1, None if told_first else served, is_discarded=told_first)
+    second = fold(kept(first), [], 2, served if told_first else None, is_discarded=not told_first)
+    again = fold(kept(second), [], 3, None, is_discarded=True)
+    assert kept(again).open_deliveries == 2 * is_trainable
+    last = fold(kept(again), [], math.inf)
+    tally = first.tally + second.tally + again.tally
+    tally.update(last.tally)
+    assert {name: n for (_, name), n in tally.items() if n} == {"served": 2, "discarded": 2}
+
+
+def test_what_is_told_of_a_discarded_slate_counts_all_the_same() -> None:
+    told = fold(None, [event("click", 1)], 2, SLATE, is_discarded=True)
+    last = fold(kept(told), [], math.inf)
+    assert ends(last, DELIVERIES) == {"learnt": 1, "discarded": 1}
+
+
+def test_that_a_slate_is_discarded_is_forgotten_with_its_window() -> None:
+    told = fold(None, [], 1, None, is_discarded=True)
+    assert fold(kept(told), [], 1100).state is None
+    late = fold(None, [], 1101, None, is_discarded=True, closed_before=T)
+    assert (late.state, ends(late, DELIVERIES)) == (None, {})
 
 
 def test_a_session_closes_a_gap_after_its_last_event_and_not_before() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omakase.core import metadata
+from omakase.core import kinds, metadata
 from omakase.core.errors import InvalidInput
 from omakase.core.metadata import NONE, Metadata
 from omakase.core.values import Facts, Value
@@ -26,16 +26,13 @@ items = st.lists(st.dictionaries(st.sampled_from(("colour", "price", "tags", "st
 
 
 def of(*facts: Facts) -> Metadata:
-    made = Metadata()
-    for one in facts:
-        made.append(one)
-    return made
+    return Metadata(facts)
 
 
 @given(items, st.integers(1, 6))
-def test_every_item_has_the_facts_that_it_was_given_however_few_are_kept_once(facts: list[Facts], kinds: int) -> None:
+def test_every_item_has_the_facts_that_it_was_given_however_few_are_kept_once(facts: list[Facts], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metadata, "MAX_KINDS", kinds)
+        patch.setattr(kinds, "MAX_KINDS", most)
         kept = list(of(*facts))
     assert kept == facts
     for made, given_ in zip(kept, facts, strict=True):
@@ -97,7 +94,7 @@ def test_finds_what_looking_at_every_item_finds(facts: list[Facts], fact: str, w
     try:
         assert made.having(fact, tuple(wanted)).tolist() == found
     except InvalidInput:
-        assert any(metadata._is_short(one[fact]) is False for one in facts if fact in one)
+        assert any(kinds._is_short(one[fact]) is False for one in facts if fact in one)
 
 
 def _all(value: Value) -> tuple[object, ...]:
@@ -124,7 +121,7 @@ def test_a_fact_too_long_to_be_a_kind_is_refused_and_not_half_answered(value: Va
 
 
 def test_a_fact_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "MAX_KINDS", 3)
+    monkeypatch.setattr(kinds, "MAX_KINDS", 3)
     assert of(*({"brand": f"b{i}"} for i in range(3))).having("brand", "b1").tolist() == [False, True, False]
     with pytest.raises(InvalidInput, match="'brand' has too many"):
         of(*({"brand": f"b{i}"} for i in range(4))).codes("brand")

@@ -11,7 +11,8 @@ import pytest
 from omakase.core.errors import InvalidInput
 from omakase.core.events import MAX_VALUE, Event, Joined
 from omakase.core.ids import NOBODY, DeliveryId, Keyring, Pseudonym, new_request_id
-from omakase.core.slates import Ranked, Slate, anonymous, stamp
+from omakase.core.slates import Slate, anonymous
+from tests.slates import Ranked, stamp
 
 NOW = 1_700_000_000.0
 REQUEST = new_request_id(NOW, bytes)
@@ -57,7 +58,7 @@ def test_the_expected_value_needs_both_a_prediction_and_a_value(predicted_click,
 def test_a_slate_has_no_more_positions_than_an_id_can_name() -> None:
     assert len(slate(255).deliveries) == 255
     with pytest.raises(InvalidInput, match="255"):
-        replace(slate(1), deliveries=slate(1).deliveries * 256)
+        replace(slate(1), deliveries=tuple(slate(1).deliveries) * 256)
 
 
 def test_an_anonymous_slate_holds_nothing_of_a_person_and_all_that_is_learnt() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.recommenders import open_recommenders
+from gateway.recommenders import Targets
 from omakase.config import parse_product
 from omakase.core.errors import InvalidConfig
 
@@ -18,12 +18,12 @@ recommenders: {main: {}, canary: {target: "127.0.0.1:9001"}}
 @pytest.mark.parametrize("targets", ["", "[]", "null", '{"main": 9000}', "main=127.0.0.1:9000"])
 def test_refuses_targets_that_are_no_object_of_texts(targets):
     with pytest.raises(InvalidConfig, match="must be a JSON object"):
-        open_recommenders(PRODUCT, targets)
+        Targets.of(targets)
 
 
 def test_names_every_recommender_without_a_target_and_every_unknown_name():
     with pytest.raises(InvalidConfig) as raised:
-        open_recommenders(PRODUCT, '{"man": "127.0.0.1:9000"}')
+        Targets.of('{"man": "127.0.0.1:9000"}').check(PRODUCT)
     assert raised.value.faults == [
         "recommenders.main: needs a target, here or in OMAKASE_RECOMMENDERS",
         "recommenders: 'man' is not in the configuration",

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.shelf import Shelf, order_of
+from gateway.popularity import Popularity
+from gateway.shelf import Shelf
 from omakase.core.catalogue import Catalogue, Item
 from omakase.core.choices import Layout
 from omakase.core.counts import Counts
 from omakase.core.errors import InvalidInput
+from omakase.core.item_ids import ItemIds
 
 ids = st.lists(st.text("abc", min_size=1, max_size=3), unique=True)
 
@@ -17,7 +19,7 @@ ids = st.lists(st.text("abc", min_size=1, max_size=3), unique=True)
 @given(ids, st.dictionaries(st.text("abc", min_size=1, max_size=3), st.tuples(st.integers(1, 9), st.integers(0, 1))))
 def test_has_every_item_once_by_shrunk_click_rates_and_else_in_catalogue_order(item_ids, counted):
     columns = np.array(list(counted.values()), dtype=float).reshape(-1, 2)
-    order = order_of(Catalogue(Item(item_id) for item_id in item_ids), Counts(tuple(counted), *columns.T))
+    order = Popularity.of(Counts(tuple(counted), *columns.T), ItemIds(item_ids)).order
     rate = (columns[:, 1].sum() + 0.5) / (columns[:, 0].sum() + 1)
 
     def shrunk(item_id: str) -> float:
@@ -28,6 +30,28 @@ def test_has_every_item_once_by_shrunk_click_rates_and_else_in_catalogue_order(i
     assert (np.diff([shrunk(item_ids[i]) for i in order]) < 1e-7).all()  # in float32 what is as close as this is equal
     unseen = [i for i in order.tolist() if item_ids[i] not in counted]
     assert unseen == sorted(unseen)
+
+
+@given(ids, st.dictionaries(st.text("abc", min_size=1, max_size=3), st.tuples(st.integers(1, 9), st.integers(0, 1))))
+def test_new_items_are_put_where_sorting_would_put_them(item_ids, counted):
+    counts = Counts(tuple(counted), *np.array(list(counted.values()), dtype=float).reshape(-1, 2).T)
+    grown, at_once = Popularity.of(counts, ItemIds(item_ids[:1])), Popularity.of(counts, ItemIds(item_ids))
+    for size in range(1, len(item_ids) + 1, 2):
+        grown = grown.over(grown.item_ids.followed_by(item_ids[len(grown.item_ids) : size]))
+    grown = grown.over(grown.item_ids.followed_by(item_ids[len(grown.item_ids) :]))
+    assert grown.order.tolist() == at_once.order.tolist()
+    assert grown.scorer.rates.tolist() == at_once.scorer.rates.tolist()
+    other = ItemIds(item_ids[::-1])
+    assert grown.over(other).order.tolist() == Popularity.of(counts, other).order.tolist()
+    assert grown.over(grown.item_ids) is grown
+
+
+def test_finds_the_few_that_may_be_shown_wherever_they_are():
+    catalogue = Catalogue(Item(f"i{n}", hidden=n % 3001 != 0) for n in range(20_000))
+    shelf = Shelf(catalogue, {"home": np.arange(20_000)[::-1]})
+    for limit in (1, 4, 7, 20):
+        shown = [int(item.item_id[1:]) for item in shelf.best("home", limit, [], None)[0]]
+        assert shown == list(range(18_006, -1, -3001))[:limit]
 
 
 @given(ids, st.integers(1, 5), st.sets(st.text("abc", min_size=1, max_size=2)))

@@ -8,7 +8,8 @@ import pytest
 from omakase.core.catalogue import Catalogue, Item
 from omakase.core.errors import NotFound
 from omakase.core.features import Categorical, FeatureSpec, Numeric
-from recommender.bundle import Bundle, ItemMatrix, Rules
+from recommender.bundle import Bundle, Rules
+from recommender.item_matrix import ItemMatrix
 
 SPEC = FeatureSpec((Categorical("colour", ("red", "blue")), Numeric("price")))
 ITEMS = (Item("a", {"colour": "red", "price": 2.0}), Item("b", {"price": "cheap"}), Item("c", {"colour": "blue"}))

@@ -18,10 +18,11 @@ from omakase.core.catalogue import Catalogue, Item
 from omakase.core.ids import NOBODY, Keyring, Pseudonym
 from omakase.core.slates import Slate
 from recommender import metrics
-from recommender.bundle import Bundle, ItemMatrix, Rules, ServedModel
+from recommender.bundle import Bundle, Rules, ServedModel
 from recommender.displays import displays_of
+from recommender.item_matrix import ItemMatrix
+from recommender.messages import reply_of
 from recommender.ranking import Query, Ranker
-from recommender.service import response_of
 
 NOW = 1_800_000_000.0
 ANNA, BEN = Pseudonym("anna"), Pseudonym("ben")
@@ -176,7 +177,7 @@ def test_what_is_recorded_has_the_examination_in_it(tmp_path: Path) -> None:
 def test_a_slate_of_chance_is_not_explained_by_the_model_beside_it(tmp_path: Path) -> None:
     shop = Shop(tmp_path, "slots: 3")
     answer = shop.ranker.answer(shop.bundle, replace(QUERY, model="main"))
-    first = response_of(answer, explain=True).items[0]
-    assert first.HasField("predicted_click")
-    assert not first.explanation.HasField("mean")
-    assert first.explanation.reason == "drawn into position 1"
+    slate = reply_of(answer, explain=True).slate
+    assert len(slate.predicted_click) == 3
+    assert not slate.explanation[0].HasField("mean")
+    assert slate.explanation[0].reason == "drawn into position 1"

@@ -91,6 +91,28 @@ def test_a_new_catalogue_is_counted_too_and_one_that_is_the_same_is_not_counted_
     assert after.counts["home", "popular"].scorer.impressions.tolist() == [0.0, 99.0, 100.0]
 
 
+def test_what_is_counted_is_bound_to_ids_and_not_to_what_is_said_of_the_items(load, catalogue, models):
+    models.publish(counts_key("home"), encode_counts(COUNTS), if_generation=ABSENT)
+    before = load(None)
+    catalogue.put([Item("a", {"price": 9.0}, hidden=True)])
+    after = load(before)
+    assert after.counts["home", "rates"] is before.counts["home", "rates"]
+
+
+def test_new_items_are_bound_as_if_they_had_been_there_from_the_start(load, catalogue, models, product, caplog):
+    models.publish(counts_key("home"), encode_counts(COUNTS), if_generation=ABSENT)
+    before = load(None)
+    catalogue.put([Item("new"), Item("gone"), Item("nowhere"), Item("newer")])
+    caplog.clear()
+    grown, anew = load(before).counts, BundleLoader(product, catalogue, models)(None).counts
+    assert "with a prior" not in caplog.text
+    for where, counted in anew.items():
+        for column in ("alpha", "beta", "rates", "impressions"):
+            assert getattr(grown[where].scorer, column).tolist() == getattr(counted.scorer, column).tolist()
+        assert grown[where].scorer.examples == counted.scorer.examples
+    assert grown["home", "tail"].weights.tolist() == anew["home", "tail"].weights.tolist()
+
+
 def test_where_every_snapshot_is_refused_the_bare_prior_does_not_stand_in(load, models):
     models.publish(counts_key("home"), b"[]", if_generation=ABSENT)
     assert load(None).counts == {}

@@ -18,7 +18,7 @@ from omakase.core.errors import InvalidInput, Overloaded, Unavailable
 from omakase.core.events import Event
 from omakase.core.slates import Slate
 from omakase.ports.delivery_store import StoredSlate
-from omakase.wire import decode_bus_body, encode_slate
+from omakase.wire import SpooledSlate, decode_bus_body, encode_slate
 from tests.integration.stage import START, until
 from tests.integration.test_tracking import new_slate
 from tracking.intake import Intake
@@ -199,10 +199,10 @@ def test_what_waits_is_bounded_in_bytes(tmp_path):
     desk.intake.start()
 
     async def crowd() -> None:
-        await desk.intake.record([(slate, encode_slate(slate))] * 2)  # twice each: a record and a message
+        await desk.intake.record([SpooledSlate.of(encode_slate(slate))] * 2)  # twice each: a record and a message
         with pytest.raises(Overloaded):
-            await desk.intake.record([(slate, encode_slate(slate))] * 3)
-        await desk.intake.record([(slate, encode_slate(slate))] * 2)  # what is stored takes no room
+            await desk.intake.record([SpooledSlate.of(encode_slate(slate))] * 3)
+        await desk.intake.record([SpooledSlate.of(encode_slate(slate))] * 2)  # what is stored takes no room
 
     asyncio.run(asyncio.wait_for(crowd(), 10))
     desk.store.gate.set()

@@ -1,0 +1,1 @@
+"""What people build instead: FastAPI and a library, in a process of its own, logging nothing."""

@@ -1,0 +1,66 @@
+"""From the configuration, and what the deployment says, to where recommenders are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+from omakase.config import Product
+from omakase.core.errors import InvalidConfig
+from omakase.sockets import socket_of
+
+Target: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the deployment says of where recommenders are. It goes before the configuration's own targets.
+
+    With `sockets`, a directory, one of which nobody says anything is on this machine.
+    """
+
+    given: Mapping[str, Target]
+    sockets: str | None = None
+
+    @classmethod
+    def of(cls, told: str, sockets: str | None = None) -> Self:
+        """`told` is JSON, name to target or to a list of them. Raises: InvalidConfig."""
+        try:
+            given = json.loads(told)
+        except ValueError:
+            given = None
+        if not isinstance(given, dict) or not all(map(_is_target, given.values())):
+            raise InvalidConfig(['OMAKASE_RECOMMENDERS: must be a JSON object such as {"main": "127.0.0.1:9000"}'])
+        return cls(given, sockets)
+
+    def check(self, product: Product) -> None:
+        """Raises: InvalidConfig naming every recommender without a target, and every name that nobody configured."""
+        unknown = self.given.keys() - product.recommenders
+        faults = [f"recommenders: {name!r} is not in the configuration" for name in unknown]
+        if faults := sorted(faults + self._missing(product)):
+            raise InvalidConfig(faults)
+
+    def named_by(self, product: Product) -> dict[str, Target]:
+        """By recommender. Raises: InvalidConfig naming every one without a target."""
+        if faults := self._missing(product):
+            raise InvalidConfig(faults)
+        return {name: found for name in product.recommenders if (found := self._find(name, product)) is not None}
+
+    def _missing(self, product: Product) -> list[str]:
+        return [
+            f"recommenders.{name}: needs a target, here or in OMAKASE_RECOMMENDERS"
+            for name in product.recommenders
+            if self._find(name, product) is None
+        ]
+
+    def _find(self, name: str, product: Product) -> Target | None:
+        target = self.given.get(name) or product.recommenders[name].target
+        return socket_of(self.sockets, name) if target is None and self.sockets else target
+
+
+def _is_target(given: object) -> bool:
+    if isinstance(given, list):
+        return bool(given) and all(isinstance(target, str) for target in given)
+    return isinstance(given, str)
