@@ -18,6 +18,7 @@ from benchmarks import (
     large,
     learning,
     million,
+    overload,
     per_item,
     propensities,
     scoring,
@@ -58,7 +59,8 @@ def benchmarks(soak_s: float, seeds: int) -> dict[str, Benchmark]:
         "trainer": Benchmark("events per second of the trainer by itself", 1, trainer.measure),
         "backlog": Benchmark("100k, 300k and 1M events that have piled up", 5, backlog.measure),
         "freshness": Benchmark("from a click to a served model, session gaps of 10 and 60 s", 7, freshness.measure),
-        "soak": Benchmark("memory and files under steady load", soak_s / 60 + 1, partial(soak.measure, soak_s)),
+        "overload": Benchmark("far more callers than can be served", 1, overload.measure),
+        "soak": Benchmark("steady load while recommenders are killed", soak_s / 60 + 1, partial(soak.measure, soak_s)),
     }
 
 

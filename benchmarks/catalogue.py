@@ -8,7 +8,9 @@ millisecond on the same event loop: the longest time that it did not is the paus
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -37,6 +39,7 @@ from recommender.loading import BundleLoader
 CHANGED = 1000
 ROUNDS = 3
 POLL_S = 0.5
+STILL_S = 1.0
 FILTERED_BY = ("category", "colour", "price", "brand")
 SERVERS = ("recommender", "gateway")
 Change: TypeAlias = Callable[[Item, int], Item]
@@ -60,6 +63,7 @@ def measure() -> list[str]:
                 f"   longest pause {of['pause_ms']:3.0f} ms"
                 for name, of in found["changes"].items()
             ]
+            lines.append(f"    longest pause while nothing changes {found['still_ms']:.0f} ms")
             lines.append(f"    resident at most {found['peak_mb']:.0f} MB")
     return lines
 
@@ -82,10 +86,10 @@ class _Watch:
         self._generation = generation
         self.pause_s = 0.0
 
-    async def wait_for(self, wanted: int) -> float:
-        """Returns when it was there. Units: seconds of the monotonic clock."""
+    async def wait_for(self, wanted: int, until: float = math.inf) -> float:
+        """Returns when it was there, or `until`. Units: seconds of the monotonic clock."""
         last = time.monotonic()
-        while self._generation() < wanted:
+        while self._generation() < wanted and last < until:
             await asyncio.sleep(0.001)
             now = time.monotonic()
             self.pause_s, last = max(self.pause_s, now - last), now
@@ -116,14 +120,16 @@ async def _follow(load: Callable[[object], object], directory: Path) -> dict[str
     for fact in FILTERED_BY:
         _catalogue(refresher).codes(fact)
     worst = {name: {"served_s": 0.0, "load_s": 0.0, "pause_ms": 0.0} for name in CHANGES}
-    rng = np.random.default_rng(4)
+    rng, still_ms = np.random.default_rng(4), 0.0
     for name in [*CHANGES] * ROUNDS:
         some = rng.choice(ITEMS, CHANGED, replace=False).tolist()
         wanted = _catalogue(refresher).generation + 1
         first = int(rng.integers(1 << 40))
         changed = [CHANGES[name](_catalogue(refresher).item(i), first + n) for n, i in enumerate(some)]
         (directory / "changes").write_bytes(pickle.dumps(changed))
-        await asyncio.sleep(rng.random() * POLL_S)
+        still = _Watch(lambda: _catalogue(refresher).generation)
+        await still.wait_for(wanted, time.monotonic() + STILL_S * rng.random())
+        still_ms = max(still_ms, still.pause_s * 1e3)
         watch = _Watch(lambda: _catalogue(refresher).generation)
         put = asyncio.create_task(asyncio.to_thread(_run, "change", str(directory)))
         served_at = await watch.wait_for(wanted)
@@ -132,7 +138,7 @@ async def _follow(load: Callable[[object], object], directory: Path) -> dict[str
         of["load_s"] = max(of["load_s"], timed.took_s)
         of["pause_ms"] = max(of["pause_ms"], watch.pause_s * 1e3)
     polling.cancel()
-    return {**found, "changes": worst, "peak_mb": peak_rss_mb(os.getpid())}
+    return {**found, "changes": worst, "still_ms": still_ms, "peak_mb": peak_rss_mb(os.getpid())}
 
 
 def _catalogue(refresher: Refresher[object]) -> Catalogue:
@@ -142,6 +148,8 @@ def _catalogue(refresher: Refresher[object]) -> Catalogue:
 
 
 def _serve(server: str, directory: Path) -> dict[str, object]:
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # as every process does, see omakase.serving.process
     store, models = SqliteCatalogueStore(directory / "catalogue.db"), FileModelStore(directory / "models")
     if server == "recommender":
         load: Callable[..., object] = BundleLoader(parse_product(PRODUCT), store, models)

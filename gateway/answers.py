@@ -72,7 +72,16 @@ class Recommendation(Struct, frozen=True):
     fallback: Annotated[bool, _told("Whether the gateway ranked by itself because the recommender could not.")]
     ignored: Annotated[list[str], _told("Candidates that were left out: unknown, sold out or hidden.")]
     items: list[RecommendedItem]
+    cursor: Annotated[
+        str | UnsetType | None, _told("If one was sent: asks for more of the same; null if there is no more.")
+    ] = UNSET
     excluded: Annotated[Exclusions | UnsetType, _told("With `?explain=true`.")] = UNSET
+
+
+class Page(Struct, frozen=True):
+    """The slates of one page, in the order in which they were asked for."""
+
+    slates: list[Recommendation]
 
 
 EXAMPLE = {

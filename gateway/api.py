@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
@@ -20,6 +21,8 @@ MAX_FACTS = 64
 MAX_FILTERED = 16
 MAX_TEXT = 1024
 MAX_LIST = 1000
+MAX_CURSOR = 100_000
+MAX_SLATES = 20
 _FAULTS_SHOWN = 10
 
 
@@ -89,13 +92,64 @@ class Consent(BaseModel):
     )
 
 
-class RecommendationRequest(BaseModel):
+class Wish(BaseModel):
+    """What to show, and where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    placement: Id = Field(description="A placement of the configuration.")
+    limit: Annotated[int, Field(ge=1, le=255)] | None = Field(
+        default=None,
+        description="How many items at most; the placement's `slots` if absent, never above its `max_limit`.",
+    )
+    candidates: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_CANDIDATES)] | None = Field(
+        default=None,
+        description="The only items that may be shown, at most the placement's `max_candidates`. Absent or null: the "
+        "whole catalogue. Empty: nothing.",
+    )
+    filter: Filter = Field(
+        default_factory=dict,
+        description="Show only items that have each of these facts with this value, or one of these values if it is a "
+        "list. Where an item's own fact is a list, one value in it must be among them.",
+    )
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR)] | None = Field(
+        default=None,
+        description="To go on later, begin with an empty text: the answer then has a `cursor`, which asks for more "
+        "of the same without what was shown before. It is good for this person at this placement.",
+    )
+
+
+class Visitor(BaseModel):
+    """Who is asked for. One of `user_id` and `anonymous_id` is required."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    user_id: Id | None = Field(default=None, description="Who is logged in.")
+    anonymous_id: Id | None = Field(
+        default=None,
+        description="The device or visit. If it is sent, the variant sticks to it, so that logging in changes nothing.",
+    )
+    context: Context = Field(
+        default_factory=dict,
+        description="Facts of this request: texts, finite numbers, truth values, or lists of the first two. They win "
+        "over what is stored of the user, and over the `hour` and `weekday` derived in the placement's time zone.",
+    )
+    exclude: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_EXCLUDED)] = Field(
+        default_factory=list, description="Items not to show. Unknown ones are no error."
+    )
+    consent: Consent = Consent()
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        if self.user_id is None and self.anonymous_id is None:
+            raise ValueError("send user_id or anonymous_id, or both")
+        return self
+
+
+class RecommendationRequest(Wish, Visitor):
     """What to show this person here? One of `user_id` and `anonymous_id` is required."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
         json_schema_extra={
             "examples": [
                 {
@@ -111,63 +165,54 @@ class RecommendationRequest(BaseModel):
         },
     )
 
-    placement: Id = Field(description="A placement of the configuration.")
-    user_id: Id | None = Field(default=None, description="Who is logged in.")
-    anonymous_id: Id | None = Field(
-        default=None,
-        description="The device or visit. If it is sent, the variant sticks to it, so that logging in changes nothing.",
-    )
-    context: Context = Field(
-        default={},
-        description="Facts of this request: texts, finite numbers, truth values, or lists of the first two. They win "
-        "over what is stored of the user, and over the `hour` and `weekday` derived in the placement's time zone.",
-    )
-    limit: Annotated[int, Field(ge=1, le=255)] | None = Field(
-        default=None,
-        description="How many items at most; the placement's `slots` if absent, never above its `max_limit`.",
-    )
-    exclude: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_EXCLUDED)] = Field(
-        default=[], description="Items not to show. Unknown ones are no error."
-    )
-    candidates: Annotated[list[Id], Field(fail_fast=True, max_length=MAX_CANDIDATES)] | None = Field(
-        default=None,
-        description="The only items that may be shown, at most the placement's `max_candidates`. Absent or null: the "
-        "whole catalogue. Empty: nothing.",
-    )
-    filter: Filter = Field(
-        default={},
-        description="Show only items that have each of these facts with this value, or one of these values if it is a "
-        "list. Where an item's own fact is a list, one value in it must be among them.",
-    )
-    consent: Consent = Consent()
 
-    @model_validator(mode="after")
-    def _names_somebody(self) -> Self:
-        if self.user_id is None and self.anonymous_id is None:
-            raise ValueError("send user_id or anonymous_id, or both")
-        return self
+class PageRequest(Visitor):
+    """What to show this person at the placements of one page? No item is shown twice on it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"anonymous_id": "a1", "slates": [{"placement": "home-top", "limit": 3}, {"placement": "home-end"}]}
+            ]
+        },
+    )
+
+    slates: Annotated[list[Wish], Field(min_length=1, max_length=MAX_SLATES)] = Field(
+        description="From the top of the page: what one shows is not shown by those below it."
+    )
+
+    def requests(self) -> Iterator[RecommendationRequest]:
+        """One for each slate, not yet without what the others show."""
+        visitor = {name: getattr(self, name) for name in Visitor.model_fields}
+        for wish in self.slates:
+            asked = {name: getattr(wish, name) for name in Wish.model_fields}
+            yield RecommendationRequest.model_construct(**visitor, **asked)  # each part has been validated
 
 
-def parse_request(body: bytes) -> RecommendationRequest:
+Parsed = TypeVar("Parsed", RecommendationRequest, PageRequest)
+
+
+def parse(kind: type[Parsed], body: bytes) -> Parsed:
     """Read a request's body, once and strictly: what is not UTF-8, not JSON or does not fit is refused.
 
     Raises: HTTPException 400 for what is no JSON; RequestValidationError naming the fields at fault and what they take,
     and nothing that was in them.
     """
     try:
-        return RecommendationRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         if faults[0]["type"] == "json_invalid":
             raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body is not JSON in UTF-8: {faults[0]['msg']}") from None
-        raise RequestValidationError([_told(fault) for fault in faults[:_FAULTS_SHOWN]]) from None
+        raise RequestValidationError([_told(fault, kind) for fault in faults[:_FAULTS_SHOWN]]) from None
 
 
-def _told(fault: ErrorDetails) -> dict[str, object]:
+def _told(fault: ErrorDetails, kind: type[BaseModel]) -> dict[str, object]:
     """Field and message, in our words. A name that the caller chose is cut short: it may be of any length."""
     location = [str(part)[:64] for part in fault["loc"] if part != "[key]"]
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        known = Consent.model_fields if location[0] == "consent" else RecommendationRequest.model_fields
+        nested: dict[str, type[BaseModel]] = {"consent": Consent, "slates": Wish}
+        known = nested.get(location[0], kind).model_fields
         message = "is not a field" + suggest(location[-1], known)
     return {"loc": location, "msg": message}

@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated
 
-import msgspec
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI
 
-from gateway.answers import EXAMPLE, Recommendation
-from gateway.api import RecommendationRequest
+from gateway.document import describe
 from gateway.fallback import Fallback
 from gateway.following import Follower, Loaders
 from gateway.recommenders import Fleet, Recommender
-from gateway.route import PATH, RecommendationsRoute
+from gateway.route import RecommendationsRoute
 from gateway.routing import Surfaces, SurfacesLoader
 from gateway.service import Gateway
 from gateway.shelf import Shelf, ShelfLoader
@@ -29,15 +26,13 @@ from omakase.ports.delivery_log import DeliveryLog
 from omakase.ports.model_store import ModelStore
 from omakase.serving.access import Gate
 from omakase.serving.configuration import Configuration
-from omakase.serving.http import inline_schema, install
+from omakase.serving.http import install
 from omakase.serving.refresher import Refresher
 from omakase.serving.shipper import Shipper
 
 # How long a start waits for the first catalogue before it listens without; connections wait meanwhile.
 _FIRST_CATALOGUE_S = 2.0
 
-_TIMEOUT = "How long to wait for a recommender before a fallback is the answer; never longer than is configured."
-_OVERRIDE = "A signed permission to see one variant; `omakase experiments override` makes one."
 _DESCRIPTION = """
 Ask what to show a person at a placement, show it, and send what they did with each item's `delivery_id` to tracking.
 
@@ -123,46 +118,8 @@ def new_app(parts: Parts) -> FastAPI:
         await asyncio.to_thread(parts.shipper.stop, parts.drain_s)
 
     app = FastAPI(title="Omakase gateway", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
-    _describe_recommendations(app)
+    describe(app)
     install(app, parts.max_body_bytes, state.is_ready)
     bounds = {"max_body_bytes": parts.max_body_bytes, "max_requests": parts.max_requests}
     app.add_middleware(RecommendationsRoute, gateway=gateway, gate=parts.storefronts, **bounds)  # the last is first
     return app
-
-
-def _describe_recommendations(app: FastAPI) -> None:
-    """Puts the path into the OpenAPI document. It is answered by `RecommendationsRoute`, before this is asked."""
-    body = {**inline_schema(RecommendationRequest.model_json_schema()), "additionalProperties": False}
-    answer = inline_schema(msgspec.json.schema(Recommendation))
-
-    @app.post(
-        PATH,
-        tags=["recommendations"],
-        summary="What to show this person here",
-        response_class=Response,
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
-        responses={
-            200: {"content": {"application/json": {"schema": answer, "example": EXAMPLE}}},
-            400: _told("The body is not JSON in UTF-8"),
-            401: _told("No API key, or one that is not known"),
-            403: _told("The API key is for other placements, or the override for somebody else"),
-            404: _told("No such placement"),
-            413: _told("Too large a body"),
-            422: _told("It does not fit"),
-            429: _told("More requests than the API key may make"),
-            503: _told("Before the first catalogue, and when there are too many requests at once"),
-        },
-    )
-    async def recommend(
-        explain: Annotated[bool, Query(description="Say why each item stands where it does.")] = False,
-        omakase_timeout_ms: Annotated[int | None, Header(ge=1, le=999_999_999, description=_TIMEOUT)] = None,
-        omakase_override: Annotated[str | None, Header(description=_OVERRIDE)] = None,
-    ) -> Response:
-        raise AssertionError("answered before it comes here")
-
-
-_EXPLAIN = Query(description="Say why each item stands where it does.")
-
-
-def _told(what: str) -> dict[str, object]:
-    return {"description": what, "content": {"application/problem+json": {}}}

@@ -38,9 +38,10 @@ Make: TypeAlias = Callable[[Product, Product, Mapping[str, Recommender]], Loader
 class Follower:
     """Follows the configuration: shelf and surfaces are swapped together, when the recommenders know what is new.
 
-    A recommender says so itself. Who has not said it after `grace_s` is not waited for: it may be away, and then its
-    requests are answered by fallback slates under the old configuration as well. Requests in flight end on the
-    surfaces that they began with; for their fallback slates the shelf has the placements of both.
+    A recommender says so itself, if some variant with a share names it: one that is turned off may be as broken as it
+    likes. Who has not said it after `grace_s` is not waited for: it may be away, and then its requests are answered by
+    fallback slates under the old configuration as well. Requests in flight end on the surfaces that they began with;
+    for their fallback slates the shelf has the placements of both.
     """
 
     def __init__(
@@ -61,16 +62,16 @@ class Follower:
         self._surfaces = surfaces
         self._poll_s = poll_s
         self._grace_s = grace_s
-        self._served = self._awaited = configuration.newest
+        self._awaited = configuration.newest
         self._patient_until = 0.0
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        self._configuration.serve(self._served)
+        self._configuration.serve(self._configuration.newest)
         while True:
             await asyncio.sleep(self._poll_s)
             newest = await asyncio.to_thread(self._configuration.look)
-            if newest is not self._served:
+            if newest is not self._configuration.in_force:
                 try:
                     await self._follow(newest)
                 except Exception as error:  # whatever a configuration meets, the one in force goes on
@@ -80,11 +81,11 @@ class Follower:
         recommenders = self._fleet.named_by(newest.product)
         if not await self._is_due(newest, recommenders):
             return
-        loaders = self._make(with_names_of(newest.product, self._served.product), newest.product, recommenders)
+        displayed = with_names_of(newest.product, self._configuration.in_force.product)
+        loaders = self._make(displayed, newest.product, recommenders)
         shelf, surfaces = await asyncio.to_thread(loaders.load, self._shelves.current)
         self._shelves.follow(loaders.shelf, shelf)  # nothing is awaited between the two
         self._surfaces.follow(loaders.surfaces, surfaces)
-        self._served = newest
         self._configuration.serve(newest)
         self._fleet.retire(newest.product)
 
@@ -92,9 +93,16 @@ class Follower:
         now = asyncio.get_running_loop().time()
         if self._awaited is not newest:
             self._awaited, self._patient_until = newest, now + self._grace_s
-        knowing = await asyncio.gather(*(one.knows(newest.digest) for one in recommenders.values()))
-        waiting = [name for name, knows in zip(recommenders, knowing, strict=True) if not knows]
+        asked = sorted(_asked(newest.product))
+        knowing = await asyncio.gather(*(recommenders[name].knows(newest.digest) for name in asked))
+        waiting = [name for name, knows in zip(asked, knowing, strict=True) if not knows]
         if waiting and now >= self._patient_until:
-            told = ", ".join(sorted(waiting))
+            told = ", ".join(waiting)
             log.warning("configuration %s is followed before recommender %s knows it", newest.digest, told)
         return not waiting or now >= self._patient_until
+
+
+def _asked(product: Product) -> set[str]:
+    """The recommenders that somebody may be sent to."""
+    arms = (arm for placement in product.placements for arm in product.arms_at(placement).values())
+    return {arm.recommender for arm in arms if arm.share}

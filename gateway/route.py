@@ -7,7 +7,10 @@ the same limits and the same errors.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
+from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,14 +20,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import metrics
 from gateway.admission import Admission
-from gateway.answers import Recommendation
-from gateway.api import parse_request
-from gateway.service import Gateway
+from gateway.answers import Page, Recommendation
+from gateway.api import PageRequest, RecommendationRequest, parse
+from gateway.idempotency import Answers
+from gateway.service import Gateway, Terms
+from omakase.api_keys import ApiKey
 from omakase.core.errors import Overloaded, Refused
 from omakase.serving.access import Gate
-from omakase.serving.http import failure, read_body, status_of
+from omakase.serving.http import failure, failure_status, read_body
 
 PATH = "/v1/recommendations"
+PAGE_PATH = "/v1/recommendations:batch"
+
+Asked: TypeAlias = Callable[[], Awaitable[Recommendation | Page]]
+# Raises what is to be told of a body that does not fit, or a key that does not open it.
+Work: TypeAlias = Callable[[ApiKey, bytes, Terms], Asked]
 
 # Made once: the more of these are given, the less time there is for them.
 _BUSY = failure(Overloaded("more requests at once than are answered in time: try again", retry_after_s=1.0))
@@ -33,7 +43,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 class RecommendationsRoute:
-    """Answers its own path, and leaves every other to `app`."""
+    """Answers its own paths, and leaves every other to `app`."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway, gate: Gate, max_body_bytes: int, max_requests: int) -> None:
         self._app = app
@@ -41,10 +51,13 @@ class RecommendationsRoute:
         self._gate = gate
         self._max_body_bytes = max_body_bytes
         self._admission = Admission(max_requests)
+        self._repeated = Answers()
         self._encode = msgspec.json.Encoder().encode
+        self._work = {PATH: self._recommend, PAGE_PATH: self._page}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        work = self._work.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if work is None:
             await self._app(scope, receive, send)
             return
         if not self._admission.enter():
@@ -52,7 +65,7 @@ class RecommendationsRoute:
             await _BUSY(scope, receive, send)
             return
         try:
-            body = self._encode(await self._answer(scope, receive))
+            body = await self._answer(work, scope, receive)
         except Exception as error:
             await failure(error)(scope, receive, send)
             return
@@ -62,37 +75,51 @@ class RecommendationsRoute:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Recommendation:
+    async def _answer(self, work: Work, scope: Scope, receive: Receive) -> bytes:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             key = self._gate.admit(scope["headers"])
-            explain = explain_of(scope["query_string"])
-            override = override_of(scope["headers"])
-            timeout_s = timeout_of(scope["headers"])
-            request = parse_request(await read_body(scope, receive, self._max_body_bytes))
-            self._gate.check(key, request.placement)  # before the placement is looked for: names are not told either
-        except Refused as error:
-            metrics.count("", "", "", str(status_of(error).value), "")
+            terms = Terms(explain_of(scope["query_string"]), override_of(headers), timeout_of(headers))
+            body = await read_body(scope, receive, self._max_body_bytes)
+            asked = work(key, body, terms)
+        except (Refused, HTTPException, RequestValidationError) as error:
+            metrics.count("", "", "", str(failure_status(error).value), "")  # the gateway counts its own
             raise
-        except HTTPException as error:
-            metrics.count("", "", "", str(error.status_code), "")
-            raise
-        except RequestValidationError:
-            metrics.count("", "", "", "422", "")
-            raise
-        return await self._gateway.recommend(request, explain=explain, override=override, timeout_s=timeout_s)
+        repeated = headers.get(b"idempotency-key")
+        if repeated is None:
+            return self._encode(await asked())
+
+        async def make() -> bytes:
+            return self._encode(await asked())
+
+        said = b"\0".join((scope["path"].encode(), scope["query_string"], body))
+        return await self._repeated.of((key.name, repeated), said, make)
+
+    def _recommend(self, key: ApiKey, body: bytes, terms: Terms) -> Asked:
+        request = parse(RecommendationRequest, body)
+        self._gate.check(key, request.placement)  # before the placement is looked for: names are not told either
+        return partial(self._gateway.recommend, request, terms)
+
+    def _page(self, key: ApiKey, body: bytes, terms: Terms) -> Asked:
+        page = parse(PageRequest, body)
+        for wish in page.slates:
+            self._gate.check(key, wish.placement)
+        self._gate.charge(key, len(page.slates) - 1)
+        return partial(self._gateway.page, page, terms)
 
 
-def override_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+def override_of(headers: Mapping[bytes, bytes]) -> str | None:
     """The signed permission to see one variant, as it was sent; see `omakase.core.overrides`."""
-    return next((value.decode("latin-1") for name, value in headers if name == b"omakase-override"), None)
+    sent = headers.get(b"omakase-override")
+    return None if sent is None else sent.decode("latin-1")
 
 
-def timeout_of(headers: list[tuple[bytes, bytes]]) -> float | None:
+def timeout_of(headers: Mapping[bytes, bytes]) -> float | None:
     """How long the caller will wait for a recommender's slate, in seconds, if it says so.
 
     Raises: HTTPException 422 for what is no whole number of milliseconds.
     """
-    sent = next((value for name, value in headers if name == b"omakase-timeout-ms"), None)
+    sent = headers.get(b"omakase-timeout-ms")
     if sent is None:
         return None
     if not sent.isdigit() or len(sent) > _TIMEOUT_DIGITS or int(sent) == 0:

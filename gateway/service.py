@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from gateway import metrics
-from gateway.answers import Recommendation, answered, fallen_back
-from gateway.api import RecommendationRequest
+from gateway.answers import Page, Recommendation, answered, fallen_back
+from gateway.api import MAX_EXCLUDED, PageRequest, RecommendationRequest
+from gateway.cursors import new_cursor, shown_before
 from gateway.fallback import Fallback, Wanted
 from gateway.recommenders import Away
 from gateway.routing import Arm, Assigned, Surface, Surfaces
@@ -22,8 +25,18 @@ from omakase.wire import encode_facts
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What came beside the body of a request. `override`: see `Surface.assign`; `timeout_s`: see `Recommender.ask`."""
+
+    explain: bool = False
+    override: str | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers.
+    """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers, unlike
+    `person`, which stays here.
 
     `shadows` are ranked besides, for nobody to see.
     """
@@ -32,18 +45,28 @@ class Asked:
     surface: Surface
     assigned: Assigned
     shadows: tuple[Arm, ...]
+    person: Pseudonym
     unit: Pseudonym
     user: Pseudonym
     limit: int
-    explain: bool
+    shown: list[str]
+    terms: Terms
 
     @property
     def arm(self) -> Arm:
         return self.assigned.arm
 
     @property
+    def exclude(self) -> list[str]:
+        """What the caller named, and what earlier parts of this slate showed."""
+        return [*self.request.exclude, *self.shown] if self.shown else self.request.exclude
+
+    @property
     def context(self) -> Facts:
         return self.request.context if self.request.consent.personalise else {}
+
+
+NO_TERMS = Terms()
 
 
 class Gateway:
@@ -60,30 +83,39 @@ class Gateway:
         self._clock = clock
         self._shadows = Shadows()
 
-    async def recommend(
-        self,
-        request: RecommendationRequest,
-        *,
-        explain: bool = False,
-        override: str | None = None,
-        timeout_s: float | None = None,
-    ) -> Recommendation:
-        """`override`: see `Surface.assign`. `timeout_s`: see `Recommender.ask`.
+    async def page(self, page: PageRequest, terms: Terms) -> Page:
+        """One slate after the other, none with what is above it. Nothing is served unless all of them fit.
 
-        Raises: NotFound for the placement; InvalidInput; Forbidden; Unavailable only before the first catalogue and the
-        first allocations.
+        Raises: as `recommend`.
+        """
+        requests = list(page.requests())
+        for number, request in enumerate(requests):
+            try:
+                self._current().named(request.placement).check(request)
+            except InvalidInput as error:
+                kind = NotFound if isinstance(error, NotFound) else InvalidInput
+                raise kind(f"slates.{number}: {error}") from error
+        slates: list[Recommendation] = []
+        for request in requests:
+            above = [item.item_id for slate in slates for item in slate.items]
+            asked = request.model_copy(update={"exclude": [*request.exclude, *above]})
+            slates.append(await self.recommend(asked, terms))
+        return Page(slates)
+
+    async def recommend(self, request: RecommendationRequest, terms: Terms = NO_TERMS) -> Recommendation:
+        """Raises: NotFound for the placement; InvalidInput; Forbidden; Unavailable only before the first catalogue and
+        the first allocations.
         """
         started = time.perf_counter()
         placement = variant = ""
         try:
-            surfaces = self._surfaces.current
-            if surfaces is None:
-                raise Unavailable("starting: it is not known yet who is in which experiment")
-            surface = surfaces.named(request.placement)
+            surface = self._current().named(request.placement)
             placement = surface.name
-            asked = self._asked(request, surface, explain, override)
+            asked = self._asked(request, surface, terms)
             variant = asked.arm.variant
-            answer, reason = await self._answer(asked, timeout_s)
+            answer, reason = await self._answer(asked)
+            if request.cursor is not None:
+                answer = self._continued(asked, answer)
         except (InvalidInput, Refused, Unavailable) as error:
             metrics.count(placement, variant, "", _status(error), "")
             raise
@@ -91,28 +123,44 @@ class Gateway:
         metrics.latency(placement).observe(time.perf_counter() - started)
         return answer
 
-    def _asked(self, request: RecommendationRequest, surface: Surface, explain: bool, override: str | None) -> Asked:
+    def _current(self) -> Surfaces:
+        surfaces = self._surfaces.current
+        if surfaces is None:
+            raise Unavailable("starting: it is not known yet who is in which experiment")
+        return surfaces
+
+    def _asked(self, request: RecommendationRequest, surface: Surface, terms: Terms) -> Asked:
         limit = surface.check(request)
         unit, user = self._pseudonyms(request)
         consent = request.consent
         context = request.context if consent.personalise else {}
-        assigned = surface.assign(unit, context, self._clock.now(), override)
+        assigned = surface.assign(unit, context, self._clock.now(), terms.override)
+        shown = shown_before(self._keyring, surface.name, unit, request.cursor) if request.cursor else []
         return Asked(
             request,
             surface,
             assigned,
             surface.shadows_of(unit) if assigned.is_learnt else (),
+            unit,
             unit if consent.measure else NOBODY,
             user if consent.measure or consent.personalise else NOBODY,
             limit,
-            explain,
+            shown,
+            terms,
         )
 
-    async def _answer(self, asked: Asked, timeout_s: float | None) -> tuple[Recommendation, str]:
+    def _continued(self, asked: Asked, answer: Recommendation) -> Recommendation:
+        """With a cursor, unless there is no more, or more was shown than may be excluded."""
+        shown = [*asked.shown, *(item.item_id for item in answer.items)]
+        is_over = len(answer.items) < asked.limit or len(shown) > MAX_EXCLUDED
+        cursor = None if is_over else new_cursor(self._keyring, asked.surface.name, asked.person, shown)
+        return replace(answer, cursor=cursor)
+
+    async def _answer(self, asked: Asked) -> tuple[Recommendation, str]:
         """The answer, and why it is a fallback; empty if it is none."""
         query = _query(asked)
         try:
-            reply = await asked.arm.recommender.ask(query, timeout_s)
+            reply = await asked.arm.recommender.ask(query, asked.terms.timeout_s)
         except Away as away:
             slate, ignored = self._fallback.slate(_wanted(asked))
             answer, reason = fallen_back(slate, ignored), away.reason
@@ -148,12 +196,12 @@ def _query(asked: Asked) -> pb.RecommendRequest:
         unit=asked.unit,
         user=asked.user,
         limit=asked.limit,
-        exclude=request.exclude,
+        exclude=asked.exclude,
         candidates=request.candidates,
         restricted=request.candidates is not None,
         personalise=request.consent.personalise,
         measure=request.consent.measure,
-        explain=asked.explain,
+        explain=asked.terms.explain,
         experiment=asked.assigned.experiment,
         assigned_by=asked.assigned.assigned_by,
         unlearnt=not asked.assigned.is_learnt,
@@ -174,7 +222,7 @@ def _wanted(asked: Asked) -> Wanted:
         user=asked.user,
         context=asked.context,
         limit=asked.limit,
-        exclude=request.exclude,
+        exclude=asked.exclude,
         candidates=request.candidates,
         filters=request.filter,
         measure=request.consent.measure,

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from omakase.config import Product
-from omakase.core.errors import NotFound
+from omakase.core.beliefs import Belief
+from omakase.core.errors import Corrupt, NotFound
 from omakase.core.features import FeatureSpec
 from omakase.core.learners import Learner
 from omakase.core.suggestion import suggest
 from omakase.ports.model_store import ModelKey
-from omakase.snapshots import model_key
+from omakase.snapshots import Snapshot, model_key
 
 # (m, p): how wide the context's and the item's factor of a model are.
 Widths: TypeAlias = tuple[int, int]
@@ -36,6 +37,16 @@ class ConfiguredModel:
     @property
     def key(self) -> ModelKey:
         return model_key(self.name, self.spec.schema_id)
+
+    def believe(self, snapshot: Snapshot) -> Belief:
+        """A snapshot made ready to serve. Raises: Corrupt if it is another model's or not the sums of real examples."""
+        found, spec = snapshot.statistics.dimensions, self.spec
+        if (snapshot.model, snapshot.schema_id) != (self.name, spec.schema_id) or found != spec.dimensions:
+            raise Corrupt(
+                f"it is of model {snapshot.model!r}, schema {snapshot.schema_id!r}, {found} dimensions, "
+                f"not {self.name!r}, {spec.schema_id!r}, {spec.dimensions}"
+            )
+        return self.learner.believe(snapshot.statistics)
 
     @property
     def widths(self) -> Widths:

@@ -108,6 +108,8 @@ class Deployment:
                 "spool": self.spool("gateway"),
                 "tracking": tracking,
                 "sockets": sockets,
+                "contexts": uris.contexts,
+                "data_dir": str(self.root),
             }
         )
 

@@ -1,10 +1,12 @@
-"""What people do to a model by hand: look at it, roll it back, let it learn again, add to it."""
+"""What people do to a model by hand: look at it, put another in its place, freeze it, let it learn again, add to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from omakase.configured import ConfiguredModel
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
 from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
@@ -71,6 +73,26 @@ def kept(store: ModelStore, key: ModelKey) -> Published | None:
     return None
 
 
+def summary(one: Published | Damaged) -> dict[str, object]:
+    """What people are told of a model, as JSON has it."""
+    if isinstance(one, Damaged):
+        return {"model": one.key, "generation": one.generation, "corrupt": one.fault}
+    snapshot = one.snapshot
+    statistics = snapshot.statistics
+    clicks = statistics.outcomes["click"].energy if "click" in statistics.outcomes else 0.0
+    return {
+        "model": one.key,
+        "generation": one.generation,
+        "examples": statistics.examples,
+        "click_rate": round(clicks / statistics.weight, 5) if statistics.weight else None,
+        "dimensions": statistics.dimensions,
+        "published_at": datetime.fromtimestamp(snapshot.published_at, UTC).isoformat(timespec="seconds"),
+        "frozen": snapshot.frozen,
+        "reason": snapshot.reason,
+        "sequences": dict(snapshot.sequences),
+    }
+
+
 def resolve(store: ModelStore, name: str, besides: ModelKey | None = None) -> ModelKey:
     """The key that `name` means: a whole key, or a model's name where it has only one schema `besides` one.
 
@@ -105,7 +127,7 @@ def roll_back(
 
     def changed(current: Published | Damaged) -> Snapshot:
         if isinstance(current, Published):
-            learnt = {name: last for name, last in current.snapshot.sequences.items() if not is_repair(name)}
+            learnt = _learnt(current.snapshot)
         else:
             learnt = dict(old.sequences)
             for shard, last in (settled or {}).items():
@@ -116,6 +138,52 @@ def roll_back(
         )
 
     return change(store, key, changed)
+
+
+def put(store: ModelStore, configured: ConfiguredModel, body: bytes, now: float) -> Published:
+    """Make a snapshot from elsewhere the newest. A frozen model stays frozen, any other learns on from it.
+
+    As with a rollback its sums are published with today's sequences: what was learnt here is given up.
+    Raises: InvalidInput if it is no snapshot of this model that could be served; Corrupt if the newest cannot be read,
+    so that nobody knows its sequences: roll back first; Conflict if the trainer always wrote first.
+    """
+    try:
+        given = decode_snapshot(body)
+        configured.believe(given)
+    except Corrupt as error:
+        raise InvalidInput(f"not a snapshot of {configured.key} that could be served: {error}") from None
+    repairs = {name: last for name, last in given.sequences.items() if is_repair(name)}
+
+    def changed(current: Published | Damaged) -> Snapshot:
+        found = None if current.generation == ABSENT else _readable(current)
+        learnt = {} if found is None else _learnt(found.snapshot)
+        return replace(
+            given,
+            sequences={**learnt, **repairs},
+            published_at=now,
+            frozen=found is not None and found.snapshot.frozen,
+            reason="put by hand",
+            trusted_from=0.0,
+        )
+
+    return change(store, configured.key, changed)
+
+
+def freeze(store: ModelStore, key: ModelKey, now: float) -> Published:
+    """Keep a model as it is until `resume`: batches wait. Does nothing to one that is frozen."""
+    found = newest(store, key)
+    if found.snapshot.frozen:
+        return found
+
+    def changed(current: Published | Damaged) -> Snapshot:
+        snapshot = _readable(current).snapshot
+        return replace(snapshot, frozen=True, published_at=now, reason="freeze by hand", trusted_from=0.0)
+
+    return change(store, key, changed)
+
+
+def _learnt(snapshot: Snapshot) -> dict[str, int]:
+    return {name: last for name, last in snapshot.sequences.items() if not is_repair(name)}
 
 
 def is_repair(name: str) -> bool:

@@ -98,6 +98,8 @@ class GatewaySettings(HttpSettings, GrpcSettings):
     sockets: str | None = Field(default=None, description="directory of the sockets of recommenders on this machine")
     config_grace_s: Annotated[float, Field(ge=0, le=600)] = 30.0
     max_requests: Annotated[int, Field(ge=1)] = 1000
+    contexts: str | None = Field(default=None, description="what is known of people, for /admin/v1 to change")
+    data_dir: str | None = Field(default=None, description="where all is kept on one machine, for /admin/v1 to forget")
 
 
 class RecommenderSettings(GrpcSettings):

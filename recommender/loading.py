@@ -12,7 +12,6 @@ from omakase.config.schema import Product
 from omakase.configured import ConfiguredModel
 from omakase.core.beliefs import Belief, Factors, Scorer
 from omakase.core.catalogue import Catalogue
-from omakase.core.errors import Corrupt
 from omakase.core.features import Feature
 from omakase.ports.catalogue_store import CatalogueStore
 from omakase.ports.model_store import ModelStore
@@ -135,11 +134,4 @@ def _served(bundle: Bundle | None) -> Iterable[ServedModel]:
 
 def _believe(model: ConfiguredModel, body: bytes) -> Belief:
     """A snapshot made ready to serve. Raises: Corrupt if it is another model's or not the sums of real examples."""
-    snapshot = decode_snapshot(body)
-    found, spec = snapshot.statistics.dimensions, model.spec
-    if (snapshot.model, snapshot.schema_id) != (model.name, spec.schema_id) or found != spec.dimensions:
-        raise Corrupt(
-            f"it is of model {snapshot.model!r}, schema {snapshot.schema_id!r}, {found} dimensions, "
-            f"not {model.name!r}, {spec.schema_id!r}, {spec.dimensions}"
-        )
-    return model.learner.believe(snapshot.statistics)
+    return model.believe(decode_snapshot(body))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import grpc
@@ -69,12 +70,23 @@ class Replica:
         self._name = name
         self._target = target
         self._timeout_s = timeout_s
-        self._channel = new_channel(target, tls, _OPTIONS)
-        self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._tls = tls
         self._look: asyncio.Task[None] | None = None
         self._is_open = metrics.BREAKER_OPEN.labels(name, target)
         self._is_open.set(0)
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        """Made when it is first used: it belongs to the loop that it is used on."""
+        return new_channel(self._target, self._tls, _OPTIONS)
+
+    @cached_property
+    def _stub(self) -> recommender_pb2_grpc.RecommenderStub:
+        return recommender_pb2_grpc.RecommenderStub(self._channel)
+
+    @cached_property
+    def _health(self) -> health_pb2_grpc.HealthStub:
+        return health_pb2_grpc.HealthStub(self._channel)
 
     async def ask(self, batch: Sequence[Asked]) -> Sequence[Outcome]:
         """One call; one outcome for each of the batch, whatever happens.

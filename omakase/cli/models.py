@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from omakase import models
-from omakase.adapters import open_catalogue_store, open_model_store, open_pending_batches, open_training_state
+from omakase.adapters import open_catalogue_store, open_model_store
 from omakase.cli.options import AsJson, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
 from omakase.configured import ConfiguredModel
@@ -30,7 +30,8 @@ from omakase.core.posterior import Posterior, Vector, factor_of
 from omakase.core.suggestion import suggest
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
-from omakase.ports.model_store import Generation, ModelKey, ModelStore
+from omakase.ports.model_store import Generation, ModelStore
+from omakase.settling import settled_in
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 
@@ -45,7 +46,7 @@ def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
     """
     found = models.survey(_store(data_dir))
     if as_json:
-        print(json.dumps([_summary(one) for one in found], indent=2))
+        print(json.dumps([models.summary(one) for one in found], indent=2))
         return
     key = Column("model", no_wrap=True)
     table = Table(key, "newest", "examples", "click rate", "published, UTC", "state", box=box.SIMPLE_HEAD)
@@ -55,7 +56,7 @@ def list_models(data_dir: ExistingDataDir, as_json: AsJson = False) -> None:
                 one.key, str(one.generation), "", "", "", f"corrupt: {one.fault}; rebuild it, or roll it back"
             )
             continue
-        summary = _summary(one)
+        summary = models.summary(one)
         state = "frozen" if summary["frozen"] else "learning"
         published_at = f"{datetime.fromtimestamp(one.snapshot.published_at, UTC):%d %b %H:%M:%S}"
         cells = (str(summary[cell]) for cell in ("model", "generation", "examples", "click_rate"))
@@ -89,10 +90,10 @@ def show(
     weights = [{"coordinate": names[i], "mean": float(mean[i]), "deviation": float(deviation[i])} for i in order]
     history = store.history(published.key)
     if as_json:
-        print(json.dumps({**_summary(published), "history": history, "weights": weights}, indent=2))
+        print(json.dumps({**models.summary(published), "history": history, "weights": weights}, indent=2))
         return
     console = Console()
-    console.print(_summary(published))
+    console.print(models.summary(published))
     console.print(f"kept generations: {', '.join(map(str, history))}")
     table = Table("coordinate", "mean", "± deviation")
     for weight in weights[:20]:
@@ -112,7 +113,7 @@ def rollback(
     """
     store = _store(data_dir)
     key = models.resolve(store, name)
-    settled = _settled(Deployment(data_dir, data_dir), key)
+    settled = settled_in(Deployment(data_dir, data_dir), key)
     published = models.roll_back(store, key, None if to is None else Generation(to), time.time(), settled)
     Console().print(f"{key} is now generation {published.generation} ({published.snapshot.reason}); learning is frozen")
 
@@ -130,12 +131,6 @@ def resume(name: Name, data_dir: ExistingDataDir) -> None:
 
 def _store(data_dir: Path) -> ModelStore:
     return open_model_store(Deployment(data_dir, data_dir).uris.models)
-
-
-def _settled(deployment: Deployment, key: ModelKey) -> dict[str, int]:
-    uri = deployment.uris.training
-    state, batches = open_training_state(uri), open_pending_batches(uri)
-    return models.settled(state, batches, deployment.shard(state.incarnation()), key)
 
 
 def _weights_of(
@@ -178,22 +173,3 @@ def _configured(published: Published, config: Path) -> ConfiguredModel:
     if model.key != published.key:
         raise InvalidInput(f"the configuration's features make {model.key}, not {published.key}")
     return model
-
-
-def _summary(one: Published | Damaged) -> dict[str, object]:
-    if isinstance(one, Damaged):
-        return {"model": one.key, "generation": one.generation, "corrupt": one.fault}
-    snapshot = one.snapshot
-    statistics = snapshot.statistics
-    clicks = statistics.outcomes["click"].energy if "click" in statistics.outcomes else 0.0
-    return {
-        "model": one.key,
-        "generation": one.generation,
-        "examples": statistics.examples,
-        "click_rate": round(clicks / statistics.weight, 5) if statistics.weight else None,
-        "dimensions": statistics.dimensions,
-        "published_at": datetime.fromtimestamp(snapshot.published_at, UTC).isoformat(timespec="seconds"),
-        "frozen": snapshot.frozen,
-        "reason": snapshot.reason,
-        "sequences": dict(snapshot.sequences),
-    }

@@ -154,7 +154,7 @@ def _always_valid_z(error: float, prior: float) -> float:
     "Peeking at A/B Tests", KDD 2017. We count information in place of people, and our prior is a tenth of the control's
     mean as it is estimated.
     """
-    if prior == 0.0 or error == 0.0:
+    if prior == 0.0 or not 1e-9 < error / prior < 1e9:
         return math.inf
     e = (error / prior) ** 2
     return math.sqrt((1.0 + e) * math.log((1.0 + 1.0 / e) / ALPHA**2))

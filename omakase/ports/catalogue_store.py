@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from omakase.core.catalogue import Catalogue, Item
@@ -28,6 +28,15 @@ class CatalogueStore(Protocol):
 
         Guarantees: takes the items one by one and keeps none; what taking one raises goes on to the caller.
         """
+
+    def update(self, item_ids: Collection[str], change: Callable[[Item], Item]) -> list[Item]:
+        """Change those of some items that are there, all or none, as one generation. Returns them as they are now.
+
+        Guarantees: nobody writes between what `change` is given and what it returns; what it raises goes on.
+        """
+
+    def page(self, first: str, limit: int) -> list[Item]:
+        """Up to `limit` items in the order of their ids, from `first`, or what comes after it. Raises: Unavailable."""
 
     def remove(self, item_ids: Iterable[str]) -> int:
         """Drop items, all or none. Unknown ids are no error. Returns the generation.

@@ -19,6 +19,7 @@ from omakase.serving.refusals import Refusals
 log = logging.getLogger(__name__)
 
 ANYONE = ApiKey("", b"", Scope.STOREFRONT)
+_LOOK_S = 0.25
 _HEADER = b"authorization"
 _SCHEME = b"bearer "
 
@@ -26,17 +27,24 @@ _SCHEME = b"bearer "
 class ApiKeys:
     """The keys in a file, read again whenever the file has changed; one that cannot be read changes nothing.
 
-    Cost: one `stat` per look. A change is read where it is noticed, some 0.7 ms per key.
+    Cost: a `stat` four times a second, and whenever it is asked to look at once. A change is read where it is noticed,
+    some 0.7 ms per key.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         """Raises: InvalidConfig; Unavailable."""
         self._path = path
+        self._now = now
+        self._look_at = now() + _LOOK_S
         self._version = _version(path)
         self._by_hash = _by_hash(load_api_keys(path))
 
-    def newest(self) -> Mapping[bytes, ApiKey]:
+    def newest(self, *, at_once: bool = False) -> Mapping[bytes, ApiKey]:
         """All keys by hash, revoked ones too."""
+        now = self._now()
+        if now < self._look_at and not at_once:
+            return self._by_hash
+        self._look_at = now + _LOOK_S
         version = _version(self._path)
         if version != self._version:
             self._version = version
@@ -68,7 +76,7 @@ class Gate:
     """Lets keys of one scope through, each as often as it may.
 
     Guarantees: what it raises and logs holds nothing that was sent. Limits are this process's own: two replicas let
-    through twice as much. Not for several threads. Cost: 2 µs where it is open, 5 µs with a key, 13 µs to refuse.
+    through twice as much. Not for several threads. Cost: 1 µs where it is open, 3 µs with a key, 15 µs to refuse.
     """
 
     def __init__(
@@ -126,6 +134,8 @@ class Gate:
             )
         hashed = hash_of(shown)
         key = known.get(hashed)  # how far a look-up by hash gets tells nothing about any key
+        if key is None:  # perhaps it was made just now
+            key = self._look(at_once=True).get(hashed)
         if key is None or not hmac.compare_digest(hashed, key.hash):
             self._refuse(Unauthorized, "wrong_key", "this is no key of ours")
         if key.is_revoked:
@@ -145,8 +155,8 @@ class Gate:
             raise TooFrequent(message, wait_s)
         bucket.tokens -= 1
 
-    def _look(self) -> Mapping[bytes, ApiKey]:
-        known = self._keys.newest()
+    def _look(self, *, at_once: bool = False) -> Mapping[bytes, ApiKey]:
+        known = self._keys.newest(at_once=at_once)
         if known is not self._seen:
             self._seen = known
             is_open = self._may_open and not self._keys.has(self._scope)

@@ -68,8 +68,9 @@ class Revision:
 class Configuration:
     """Follows one file: rewritten, replaced, or swapped as Kubernetes swaps the link to a ConfigMap.
 
-    Guarantees: `newest` is valid as a whole. Nothing is taken that was not found twice, `poll_s` apart, for somebody
-    may be writing it. A fault is logged when it appears, not at every look. To be used by one thread at a time.
+    `newest` is what was taken last, `in_force` what this process serves by. Guarantees: both are valid as a whole.
+    Nothing is taken that was not found twice, `poll_s` apart, for somebody may be writing it. A fault is logged when it
+    appears, not at every look. To be used by one thread at a time.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class Configuration:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Without a path it never changes."""
-        self.newest = newest
-        self._path = path
+        self.newest = self.in_force = newest
+        self.path = path
         self._poll_s = poll_s
         self._monotonic = monotonic
         self._look_at = self._retry_at = monotonic()
@@ -117,17 +118,18 @@ class Configuration:
     def look(self) -> Revision:
         """The newest valid state; looks at the file when it is time to. Blocks. Never raises."""
         now = self._monotonic()
-        if self._path is None or now < self._look_at:
+        if self.path is None or now < self._look_at:
             return self.newest
         self._look_at = now + self._poll_s
-        before, self._seen = self._seen, self._sign(self._path)
+        before, self._seen = self._seen, self._sign(self.path)
         is_due = self._seen != self._judged or (bool(self.faults) and now >= self._retry_at)
         if self._seen == before and is_due:
-            self._judge(self._path, self._seen)
+            self._judge(self.path, self._seen)
         return self.newest
 
     def serve(self, revision: Revision) -> None:
         """Say that a state is in force here."""
+        self.in_force = revision
         IN_FORCE.clear()
         IN_FORCE.labels(revision.digest).set(1)
         TAKEN_AT.set(time.time())

@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from errno import EADDRNOTAVAIL
 from http import HTTPStatus
 from math import ceil
@@ -100,6 +100,15 @@ def status_of(error: OmakaseError) -> HTTPStatus:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
+def failure_status(error: Exception) -> HTTPStatus:
+    """The status of the `failure` that an error becomes."""
+    if isinstance(error, HTTPException):
+        return HTTPStatus(error.status_code)
+    if isinstance(error, RequestValidationError):
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    return status_of(error) if isinstance(error, OmakaseError) else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def failure(error: Exception) -> Response:
     """The answer that an error becomes, for a route that is answered before the app's own handlers. Raises: others."""
     if isinstance(error, RequestValidationError):
@@ -132,12 +141,17 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             return body
 
 
-def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> None:
-    """Give an app its error answers, its body limit, and `/livez`, `/readyz` and `/metrics`."""
+def install(
+    app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool], streamed: Collection[str] = frozenset()
+) -> None:
+    """Give an app its error answers, its body limit, and `/livez`, `/readyz` and `/metrics`.
+
+    `streamed` are paths whose bodies have no limit, for they are never held as a whole.
+    """
     for kind in (RequestValidationError, HTTPException, OmakaseError, ClientDisconnect):
         app.add_exception_handler(kind, _on_error)
     app.router.redirect_slashes = False  # a redirect would lead wherever the Host header says
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, streamed=streamed)
 
     @app.get("/livez", tags=["operations"], summary="The loop turns")
     async def livez() -> dict[str, str]:
@@ -161,14 +175,18 @@ def install(app: FastAPI, max_body_bytes: int, is_ready: Callable[[], bool]) -> 
 
 
 class BodyLimit:
-    """Refuses a body above `max_bytes` with 413: by its announced length, else as soon as it has grown so far."""
+    """Refuses a body above `max_bytes` with 413: by its announced length, else as soon as it has grown so far.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Bodies to `streamed` paths pass.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str] = frozenset()) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._streamed:
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")

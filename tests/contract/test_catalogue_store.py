@@ -4,10 +4,12 @@ import os
 import signal
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from omakase.core.catalogue import Item
+from omakase.core.errors import InvalidInput
 
 PUT_FOR_EVER = """
 import sys
@@ -213,3 +215,49 @@ def test_keeps_what_it_acknowledged_when_the_writer_is_killed(catalogue_stores, 
     catalogue = catalogue_stores.open().load()
     assert catalogue.generation >= acknowledged
     assert ids(catalogue) == [f"{n}-{end}" for n in range(1, catalogue.generation + 1) for end in "ab"]
+
+
+def test_pages_follow_each_other_in_the_order_of_ids(store):
+    names = ["b", "a", "ø", "B", "a/b", "ab", "10", "9"]
+    store.put([Item(name, {"n": float(n)}) for n, name in enumerate(names)])
+    assert [item.item_id for item in store.page("", 100)] == sorted(names)
+    paged, first = [], ""
+    while found := store.page(first, 3):
+        paged += found[:2]
+        first = found[2].item_id if len(found) == 3 else "\U0010ffff"
+    assert paged == store.page("", 100)
+    assert store.page("aa", 1) == [Item("ab", {"n": 5.0})]
+    assert store.page("\U0010ffff", 1) == []
+
+
+def test_an_update_changes_what_is_there_as_one_generation(store):
+    store.put([Item("a", {"n": 1.0}, 2.0, stock=5), Item("b"), Item("c")])
+    changed = store.update(["b", "a", "none", "a"], lambda item: replace(item, hidden=True))
+    assert changed == [Item("b", hidden=True), Item("a", {"n": 1.0}, 2.0, hidden=True, stock=5)]
+    assert (store.generation(), store.load().generation) == (2, 2)
+    assert [item.hidden for item in store.load()] == [True, True, False]
+    assert store.update(["none"], lambda item: item) == []
+    assert store.generation() == 2
+
+
+def test_an_update_that_fails_changes_nothing(store):
+    store.put([Item("a"), Item("b")])
+
+    def change(item: Item) -> Item:
+        if item.item_id == "b":
+            raise InvalidInput("not this one")
+        return replace(item, hidden=True)
+
+    with pytest.raises(InvalidInput, match="not this one"):
+        store.update(["a", "b"], change)
+    assert store.generation() == 1
+    assert list(store.load()) == [Item("a"), Item("b")]
+
+
+def test_no_update_is_lost_to_another(catalogue_stores):
+    one, other = catalogue_stores.open(), catalogue_stores.open()
+    one.put([Item("a", stock=0)])
+    with ThreadPoolExecutor(2) as pool:
+        for store in [one, other] * 50:
+            pool.submit(store.update, ["a"], lambda item: replace(item, stock=item.stock + 1))
+    assert one.page("a", 1) == [Item("a", stock=100)]

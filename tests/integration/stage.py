@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import starmap
@@ -330,10 +330,13 @@ class Visitor:
     def __init__(self, port: int) -> None:
         self.port = port
 
-    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body is not None else {})
+            plain = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path, body, plain | dict(headers or {}))
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
         finally:

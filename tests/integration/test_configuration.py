@@ -159,15 +159,20 @@ def test_a_placement_comes_and_goes_with_its_pins(stage, shop, recommender, gate
     until(lambda: ask(gateway, "cart") == 404, "it is gone")
 
 
-def test_a_recommender_that_never_says_it_knows_is_not_waited_for_longer_than_the_grace(
-    stage, shop, recommender, file, tmp_path
+def naming_another(share: int) -> str:
+    """Another recommender, which is not there; and slates of four items, to see whether this is followed."""
+    absent = (NEW % share).replace("greedy", "thompson").replace("newer", "clicks")
+    shares = (SHARES[1], f"learnt: {{share: {5000 - share}"), ("slots: 3", "slots: 4")
+    return changed(("\n  home-end:", absent), *shares) + OTHER % f"127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize(("grace_s", "share"), [(0.2, 1), (3600.0, 0)], ids=["beyond the grace", "if it is turned off"])
+def test_a_recommender_that_never_says_it_knows_is_not_waited_for(
+    stage, shop, recommender, file, tmp_path, grace_s, share
 ):
-    gateway = RunningGateway(stage, shop, tmp_path / "gateway", recommender.target, grace_s=0.2)
-    absent = (NEW % 0).replace("greedy", "thompson").replace("newer", "clicks")
-    shares = (SHARES[0], "control: {share: 0"), (SHARES[1], "learnt: {share: 10000")
-    file.write_text(changed(("\n  home-end:", absent), *shares) + OTHER % f"127.0.0.1:{free_port()}")
-    with Visitors(gateway) as visitors:
-        visitors.until(lambda: visitors.variants() == {"learnt"}, "it is followed")
+    gateway = RunningGateway(stage, shop, tmp_path / "gateway", recommender.target, grace_s=grace_s)
+    file.write_text(naming_another(share))
+    until(lambda: len(gateway.ask(placement="home-top", anonymous_id="p")["items"]) == 4, "it is followed")
     gateway.stop()
 
 

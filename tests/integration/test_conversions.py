@@ -277,11 +277,13 @@ def test_the_raw_user_id_and_the_key_are_stored_nowhere(till: Till, tmp_path: Pa
 def test_no_touch_is_kept_before_somebody_can_send_orders(till: Till, tmp_path: Path) -> None:
     text = (tmp_path / "keys.yaml").read_text()
     (tmp_path / "keys.yaml").write_text(text.partition("api_keys")[0])
+    until(lambda: till.post("/v1/events", {"events": []}, till.server())[0] == 401, "the key is forgotten")
     slate = till.record(till.slate())
     people = [slate.user]
     till.happen(slate, 1, "click")
     assert till.stores.touches.of(people, 0, 1e12, 10) == []
     (tmp_path / "keys.yaml").write_text(text)
+    assert till.post("/v1/events", {"events": []}, till.server())[0] == 202
     till.happen(slate, 2, "click")
     assert [touch.items[0].item_id for touch in till.stores.touches.of(people, 0, 1e12, 10)] == ["hat"]
 

@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.recommenders import Away, Recommender
+from gateway.recommenders.recommender import OnLate
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import recommender_pb2_grpc
 from tests.integration.stage import PATIENCE_S, free_port
@@ -62,8 +63,8 @@ class Scene(AsyncExitStack):
     async def server(self, name: str, port: int = 0) -> Server:
         return await self.enter_async_context(Server(name, port))
 
-    def recommender(self, *targets: str) -> Recommender:
-        recommender = Recommender("main", targets, TIMEOUT_S)
+    def recommender(self, *targets: str, on_late: OnLate = lambda _: None) -> Recommender:
+        recommender = Recommender("main", targets, TIMEOUT_S, on_late=on_late)
         self.push_async_callback(recommender.close)
         return recommender
 
@@ -173,6 +174,23 @@ def test_a_recommender_that_is_gone_is_found_again_at_its_address() -> None:
             assert set(await asked(recommender, 20)) <= {"unavailable", "open"}
             await on.server("again", a.port)
             await found_again(recommender, "again")
+
+    play(scene())
+
+
+def test_what_comes_too_late_is_told_unless_nobody_was_to_see_it() -> None:
+    async def scene() -> None:
+        async with Scene() as on:
+            a = await on.server("a")
+            late: list[bytes] = []
+            recommender = on.recommender(a.target, on_late=late.append)
+            for query in (pb.RecommendRequest(shadow=True), pb.RecommendRequest()):
+                a.goes_on.clear()
+                with pytest.raises(Away):
+                    await recommender.ask(query)
+                a.goes_on.set()
+                assert await asked(recommender) == ["a"]
+            assert late == [bytes(16)]
 
     play(scene())
 

@@ -95,8 +95,8 @@ class TestHttps:
         until(lambda: shown_by(till.port, authority) != first, "the new certificate is met")
         second = shown_by(till.port, authority)
         with caplog.at_level(logging.ERROR):
-            authority.sign("other").key.replace(pair.key)
-            until(lambda: "the certificate stays as it was" in caplog.text, "the wrong key is told of")
+            authority.sign("other").certificate.replace(pair.certificate)
+            until(lambda: "the certificate stays as it was" in caplog.text, "that it does not fit its key is told of")
         assert "PRIVATE" not in caplog.text
         assert shown_by(till.port, authority) == second
 

@@ -86,6 +86,36 @@ def test_an_experiment_that_was_taken_out_lets_everybody_go_and_gets_them_back(s
     assert ledger(store, now=STEP).settle().layers["home"].at(STEP) == ran
 
 
+def test_a_configuration_without_experiments_lets_everybody_go_on_every_gateway(store) -> None:
+    old = ledger(store, now=STEP)
+    assert old.settle().layers["home"].at(STEP).shares
+    without = parse_product(CONFIG[: CONFIG.index("experiments:")] + "policies: {chance: {type: uniform}}")
+    Ledger(store, without, lambda: STEP).settle()
+    followed = old.follow()
+    assert followed is not None
+    assert followed.layers["home"].at(STEP).shares == {}
+
+
+def test_a_step_that_is_planned_anew_moves_nobody_now_and_is_in_force_for_all(store) -> None:
+    old = ledger(store)
+    first = old.settle().layers["home"]
+    ledger(store, ("share: 5000", "share: 10000")).settle()
+    followed = old.follow()
+    assert followed is not None
+    assert followed.layers["home"].at(NOW) == first.at(NOW)
+    assert followed.layers["home"].at(STEP).shares == {"ranker/old": 100, "ranker/new": 300}
+
+
+def test_steps_that_are_over_are_not_planned_again(store) -> None:
+    steps = ("share: 5000}", "share: 5000}, {at: 2026-12-02T00:00:00Z, share: 10000}")
+    later = STEP + 7 * 86_400
+    first = ledger(store, steps, now=later).settle()
+    assert first.layers["home"].at(later).shares == {"ranker/old": 100, "ranker/new": 300}
+    assert first.layers["home"].starts == ()
+    ledger(store, steps, now=later).settle()
+    assert store.generation(KEY) == 1
+
+
 def test_another_salt_deals_people_anew(store) -> None:
     first = ledger(store).settle().placements["home"].at(NOW)
     salted = ("    variants: {plain", "    salt: other\n    variants: {plain")

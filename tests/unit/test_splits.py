@@ -137,7 +137,7 @@ def test_a_target_is_met_by_one_of_its_values_of_the_same_kind(fact, is_met) -> 
 
 def test_a_gateway_of_an_older_configuration_follows_the_newest_allocations(product) -> None:
     own = settled(Allocations(), product, FULL)
-    newer = CONFIG.replace("plain: {share: 6000", "plain: {share: 1000, policy: chance}, fresh: {share: 5000")
+    newer = CONFIG.replace("calm: {share: 4000", "calm: {share: 1000, policy: chance}, fresh: {share: 3000")
     newer = newer.replace("old: {share: 3000", "old: {share: 1000, policy: chance}, third: {share: 2000")
     newest = settled(own, parse_product(newer), FULL)
     before, after = (dealt(split_of(product, "home", own, one), FULL) for one in (None, newest))

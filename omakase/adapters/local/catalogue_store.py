@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from omakase.adapters.local.database import Database, Durability, durability_of
@@ -34,6 +34,10 @@ _ADDED = (
 _HAS_ADDED = "SELECT 1 FROM pragma_table_info('item') WHERE name = 'changed'"
 
 _LOAD = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item ORDER BY place"
+_PAGE = """
+SELECT item_id, metadata, value, in_stock, hidden, stock FROM item WHERE item_id >= ? ORDER BY item_id LIMIT ?
+"""
+_FIND = "SELECT item_id, metadata, value, in_stock, hidden, stock FROM item WHERE item_id = ?"
 # By name, for else SQLite may go through all items in order of place rather than sort a few.
 _LOAD_CHANGED = """
 SELECT item_id, metadata, value, in_stock, hidden, stock
@@ -80,12 +84,20 @@ class SqliteCatalogueStore:
         Raises: Unavailable; InvalidFeature.
         """
         with self._database.write() as connection:
-            generation = _generation(connection) + 1
-            changed = connection.executemany(_PUT, (_row(item, generation) for item in items)).rowcount
-            if changed <= 0:
-                return generation - 1
-            connection.execute("UPDATE catalogue SET generation = ?", (generation,))
-            return generation
+            return _put(connection, items)
+
+    def update(self, item_ids: Collection[str], change: Callable[[Item], Item]) -> list[Item]:
+        """See CatalogueStore. Raises: Unavailable; InvalidFeature; Corrupt."""
+        with self._database.write() as connection:
+            rows = [connection.execute(_FIND, (item_id,)).fetchone() for item_id in dict.fromkeys(item_ids)]
+            items = [change(_item(row)) for row in rows if row is not None]
+            _put(connection, items)
+            return items
+
+    def page(self, first: str, limit: int) -> list[Item]:
+        """See CatalogueStore. Cost: that of its items. Raises: Corrupt besides."""
+        with self._database.read() as connection:
+            return [_item(row) for row in connection.execute(_PAGE, (first, limit))]
 
     def remove(self, item_ids: Iterable[str]) -> int:
         """See CatalogueStore. Where nothing was dropped the generation stays. Raises: Unavailable."""
@@ -106,6 +118,15 @@ class SqliteCatalogueStore:
 def _generation(connection: sqlite3.Connection) -> int:
     (generation,) = connection.execute("SELECT generation FROM catalogue").fetchone()
     return int(generation)
+
+
+def _put(connection: sqlite3.Connection, items: Iterable[Item]) -> int:
+    generation = _generation(connection) + 1
+    changed = connection.executemany(_PUT, (_row(item, generation) for item in items)).rowcount
+    if changed <= 0:
+        return generation - 1
+    connection.execute("UPDATE catalogue SET generation = ?", (generation,))
+    return generation
 
 
 def _row(item: Item, generation: int) -> tuple[object, ...]:

@@ -111,6 +111,17 @@ def test_a_share_of_nothing_counts_nothing(records):
     assert (records.records, grown(before)) == ([], {"counted": 0, "skipped": 0, "failed": 0})
 
 
+def test_how_much_is_counted_may_change_while_it_runs(records):
+    counting, before = counter(records, cpu_share=0.0), outcomes()
+    counting.start()
+    counting.offer(request_id(1), made())
+    counting.follow(Counting(4, 64, 10.0))
+    counting.offer(request_id(2), made())
+    until(lambda: grown(before)["counted"] == 1, "the second is counted, without the thread's being started again")
+    counting.stop(30.0)
+    assert [decode_propensities(record).request_id for record in records.records] == [request_id(2)]
+
+
 def test_who_finds_the_queue_full_is_skipped_and_said_so_and_offering_never_waits(records):
     counting, before, one = counter(records), outcomes(), made()
     for n in range(300):  # nobody takes them: the thread was not started

@@ -34,7 +34,7 @@ class Shop:
     clock: Clock
 
     def gate(self, scope: Scope, *, is_open: bool = False) -> Gate:
-        return Gate(ApiKeys(self.path), scope, Refusals(self.clock), is_open=is_open, now=self.clock)
+        return Gate(ApiKeys(self.path, self.clock), scope, Refusals(self.clock), is_open=is_open, now=self.clock)
 
 
 @pytest.fixture
@@ -99,6 +99,7 @@ def test_keys_are_replaced_without_a_gap_while_the_gate_stands(shop: Shop) -> No
     new = create_key(shop.path, "app-2", Scope.STOREFRONT)
     assert [gate.admit(show(key)).name for key in (old, new)] == ["app", "app-2"]
     revoke_key(shop.path, "app")
+    shop.clock.at += 0.25
     assert gate.admit(show(new)).name == "app-2"
     with pytest.raises(Unauthorized, match="the key 'app' is revoked"):
         gate.admit(show(old))
@@ -109,6 +110,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_is_told_of_once(shop: Sh
     gate = shop.gate(Scope.ADMIN)
     shop.path.write_text("nonsense: true\n")
     os.utime(shop.path, ns=(1, 1))
+    shop.clock.at += 0.25
     with caplog.at_level(logging.ERROR):
         assert [gate.admit(show(key)).name, gate.admit(show(key)).name] == ["ops", "ops"]
     assert len(caplog.records) == 1
@@ -122,8 +124,10 @@ def test_a_gate_that_may_be_open_closes_with_the_first_key_and_stays_closed_when
         gate = shop.gate(Scope.STOREFRONT, is_open=True)
         assert gate.admit(show("omk_whatever")) is ANYONE
         key = create_key(shop.path, "app", Scope.STOREFRONT)
+        shop.clock.at += 0.25
         assert gate.admit(show(key)).name == "app"
         revoke_key(shop.path, "app")
+        shop.clock.at += 0.25
         for headers in (show(key), []):
             with pytest.raises(Unauthorized):
                 gate.admit(headers)
@@ -183,7 +187,7 @@ def test_a_limit_outlives_a_change_of_the_file(shop: Shop) -> None:
     key = create_key(shop.path, "app", Scope.STOREFRONT, rate=5)
     gate = shop.gate(Scope.STOREFRONT)
     assert asked(gate, key, 20) == 5
-    create_key(shop.path, "another", Scope.STOREFRONT)
+    assert gate.admit(show(create_key(shop.path, "another", Scope.STOREFRONT))).name == "another"
     assert asked(gate, key, 20) == 0
 
 

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from omakase.config import Product
 from omakase.core.errors import InvalidConfig, Unavailable
 from omakase.serving.configuration import Configuration, Revision
+from tests.unit.test_docs import table
 
 GOOD = """
 placements: {home: {slots: 3, variants: {all: {share: 10000, policy: chance}}}}
@@ -162,3 +163,27 @@ def test_a_file_that_is_wrong_at_the_start_is_refused(tmp_path):
     (tmp_path / "product.yaml").write_text(BROKEN)
     with pytest.raises(InvalidConfig, match="slots"):
         Configuration.of(tmp_path / "product.yaml")
+
+
+def test_every_section_says_who_follows_its_changes():
+    """A new one must be followed by somebody, or it would silently wait for a restart."""
+    rows = table("Changes")
+    assert rows.keys() == Product.model_fields.keys()
+    followers = ("gateway", "recommenders", "tracking", "trainer", "batch", "omakase up")
+    assert all(any(who in cells[0] for who in followers) for cells in rows.values())
+
+
+def test_a_copy_of_what_was_valid_is_started_from_while_the_file_is_wrong(tmp_path, caplog):
+    path, copy = tmp_path / "product.yaml", tmp_path / "elsewhere" / "configuration.yaml"
+    copy.parent.mkdir()
+    (tmp_path / "priors.csv").write_text("item_id,alpha,beta\na,1,10\n")
+    path.write_text(WITH_PRIORS)
+    whole = Revision.of(path)
+    copy.write_bytes(whole.text)
+    path.write_text(BROKEN)
+    configuration = Configuration.of(path, 0.0, before=copy)
+    assert configuration.newest.digest == whole.digest
+    for _ in range(3):
+        configuration.look()
+    assert "home.slots: must be a whole number" in caplog.text
+    assert configuration.newest.digest == whole.digest

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -67,3 +68,25 @@ def test_is_ready_only_after_the_first_good_state():
         return before, ready.done()
 
     assert asyncio.run(poll()) == (False, True)
+
+
+def test_what_the_loader_before_was_still_loading_is_dropped():
+    started, may_end = threading.Event(), threading.Event()
+
+    def slow(_: str | None) -> str:
+        started.set()
+        may_end.wait(5.0)
+        return "old"
+
+    async def follow() -> list[str | None]:
+        refresher = Refresher(slow, 0.01, "shelf")
+        refreshing = asyncio.create_task(refresher.refresh())
+        await asyncio.to_thread(started.wait, 5.0)
+        refresher.follow(lambda current: f"{current}er", "new")
+        may_end.set()
+        await refreshing
+        found = [refresher.current]
+        await refresher.refresh()
+        return [*found, refresher.current]
+
+    assert asyncio.run(follow()) == ["new", "newer"]
