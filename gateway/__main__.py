@@ -8,13 +8,22 @@ from pathlib import Path
 
 import uvloop
 
+from gateway.admin import Admin
 from gateway.app import Parts, new_app
 from gateway.discards import Discards
 from gateway.recommenders import Fleet, Recommender, Targets
-from omakase.adapters import open_catalogue_store, open_clock, open_delivery_log, open_model_store, open_spool_reader
+from omakase.adapters import (
+    open_catalogue_store,
+    open_clock,
+    open_context_store,
+    open_delivery_log,
+    open_model_store,
+    open_spool_reader,
+)
 from omakase.adapters.uri import Uri
 from omakase.api_keys import Scope
 from omakase.keys import load_keys
+from omakase.premises import Premises
 from omakase.serving import process
 from omakase.serving.access import ApiKeys, Gate
 from omakase.serving.configuration import Configuration
@@ -32,20 +41,37 @@ async def run(settings: GatewaySettings) -> None:
     tls = MutualTls.of(settings)
     refused = Uri.parse(settings.spool).path() / "refused"
     deliveries = open_delivery_log(settings.spool)
+    keys, refusals, keyring = ApiKeys(Path(settings.keys)), Refusals(), load_keys(Path(settings.keys))
+    clock = open_clock(settings.clock)
+    catalogue, models = open_catalogue_store(settings.catalogue), open_model_store(settings.models)
+    operators = Admin(
+        gate=Gate(keys, Scope.ADMIN, refusals),
+        configuration=configuration,
+        keyring=keyring,
+        clock=clock,
+        catalogue=catalogue,
+        models=models,
+        check=targets.check,
+        contexts=open_context_store(settings.contexts) if settings.contexts else None,
+        premises=Premises.of(settings, clock),
+        max_line_bytes=settings.max_body_bytes,
+    )
     parts = Parts(
         configuration=configuration,
-        keyring=load_keys(Path(settings.keys)),
-        clock=open_clock(settings.clock),
-        catalogue=open_catalogue_store(settings.catalogue),
-        models=open_model_store(settings.models),
+        keyring=keyring,
+        clock=clock,
+        catalogue=catalogue,
+        models=models,
         deliveries=deliveries,
         shipper=Shipper(open_spool_reader(settings.spool), settings.tracking, refused, tls),
         fleet=Fleet(targets, partial(Recommender, tls=tls, on_late=Discards(deliveries).add)),
-        storefronts=Gate(ApiKeys(Path(settings.keys)), Scope.STOREFRONT, Refusals(), is_open=True),
+        storefronts=Gate(keys, Scope.STOREFRONT, refusals, is_open=True),
+        operators=operators,
         max_body_bytes=settings.max_body_bytes,
         max_requests=settings.max_requests,
         grace_s=settings.config_grace_s,
         drain_s=settings.drain_s,
+        slow_s=settings.slow_s,
     )
     await serve(new_app(parts), settings)
 

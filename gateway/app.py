@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from gateway import admin
 from gateway.document import describe
 from gateway.fallback import Fallback
 from gateway.following import Follower, Loaders
@@ -55,11 +56,13 @@ class Parts:
     shipper: Shipper
     fleet: Fleet
     storefronts: Gate
+    operators: admin.Admin | None = None
     max_body_bytes: int = 1_000_000
-    max_requests: int = 1000
+    max_requests: int = 64
     poll_s: float = 0.5
     grace_s: float = 30.0
     drain_s: float = 10.0
+    slow_s: float = 0.5
 
     def loaders(self, displayed: Product, routed: Product, recommenders: Mapping[str, Recommender]) -> Loaders:
         """What makes a configuration's shelf and surfaces."""
@@ -99,7 +102,7 @@ def new_app(parts: Parts) -> FastAPI:
     """The application; its lifespan starts and stops polling, shipping and the channels to the recommenders."""
     state = _State(parts)
     fallback = Fallback(state.shelves, parts.keyring, parts.clock, parts.deliveries)
-    gateway = Gateway(state.surfaces, fallback, parts.keyring, parts.clock)
+    gateway = Gateway(state.surfaces, fallback, parts.keyring, parts.clock, parts.slow_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -117,9 +120,18 @@ def new_app(parts: Parts) -> FastAPI:
         await parts.fleet.close()
         await asyncio.to_thread(parts.shipper.stop, parts.drain_s)
 
-    app = FastAPI(title="Omakase gateway", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Omakase gateway",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # it would load scripts from elsewhere
+        redoc_url=None,
+    )
     describe(app)
-    install(app, parts.max_body_bytes, state.is_ready)
+    install(app, parts.max_body_bytes, state.is_ready, admin.STREAMED)
+    if parts.operators is not None:
+        admin.install(app, parts.operators)
     bounds = {"max_body_bytes": parts.max_body_bytes, "max_requests": parts.max_requests}
     app.add_middleware(RecommendationsRoute, gateway=gateway, gate=parts.storefronts, **bounds)  # the last is first
     return app

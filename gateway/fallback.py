@@ -41,6 +41,7 @@ class Wanted:
     candidates: list[str] | None
     filters: Facts
     measure: bool
+    trace: str = ""
 
 
 class Fallback:
@@ -95,6 +96,7 @@ class Fallback:
             fallback=True,
             experiment=wanted.experiment,
             assigned_by=wanted.assigned_by,
+            trace=wanted.trace,
         )
         self._record(slate if wanted.measure else anonymous(slate))
         return slate, ignored

@@ -14,7 +14,7 @@ REQUESTS = Counter(
 LATENCY_S = Histogram(
     "omakase_gateway_request_seconds",
     "Time from a read body to its answer",
-    ["placement"],
+    ["placement", "variant", "fallback"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
 )
 RECORDS_LOST = Counter(
@@ -30,6 +30,7 @@ LATE = Counter(
     "omakase_gateway_late_slates_total", "Slates that a recommender recorded and that came too late", ["recommender"]
 )
 
+WAITING = Gauge("omakase_gateway_waiting_requests", "Requests that wait to be sent to a recommender", ["recommender"])
 RETRIES = Counter(
     "omakase_gateway_retries_total", "Requests that one replica did nothing for and another was asked", ["recommender"]
 )
@@ -43,9 +44,10 @@ def count(placement: str, variant: str, policy: str, status: str, fallback: str)
     _counted(placement, variant, policy, status, fallback).inc()
 
 
-@lru_cache(maxsize=1024)
-def latency(placement: str) -> Histogram:
-    return LATENCY_S.labels(placement)
+@lru_cache(maxsize=4096)
+def latency(placement: str, variant: str, fallback: str) -> Histogram:
+    """Of answers; `fallback` is why it is one, empty if it is none."""
+    return LATENCY_S.labels(placement, variant, fallback)
 
 
 @lru_cache(maxsize=4096)

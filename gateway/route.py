@@ -36,8 +36,6 @@ Asked: TypeAlias = Callable[[], Awaitable[Recommendation | Page]]
 # Raises what is to be told of a body that does not fit, or a key that does not open it.
 Work: TypeAlias = Callable[[ApiKey, bytes, Terms], Asked]
 
-# Made once: the more of these are given, the less time there is for them.
-_BUSY = failure(Overloaded("more requests at once than are answered in time: try again", retry_after_s=1.0))
 _TIMEOUT_DIGITS = 9
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -60,17 +58,11 @@ class RecommendationsRoute:
         if work is None:
             await self._app(scope, receive, send)
             return
-        if not self._admission.enter():
-            metrics.count("", "", "", "503", "")
-            await _BUSY(scope, receive, send)
-            return
         try:
             body = await self._answer(work, scope, receive)
         except Exception as error:
             await failure(error)(scope, receive, send)
             return
-        finally:
-            self._admission.leave()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -81,9 +73,24 @@ class RecommendationsRoute:
             key = self._gate.admit(scope["headers"])
             terms = Terms(explain_of(scope["query_string"]), override_of(headers), timeout_of(headers))
             body = await read_body(scope, receive, self._max_body_bytes)
-            asked = work(key, body, terms)
-        except (Refused, HTTPException, RequestValidationError) as error:
+            if not self._admission.enter() and not await self._admission.wait():
+                raise Overloaded("more requests at once than are answered in time: try again", retry_after_s=1.0)
+        except (Refused, HTTPException, Overloaded) as error:
             metrics.count("", "", "", str(failure_status(error).value), "")  # the gateway counts its own
+            raise
+        try:
+            return await self._work_on(work, scope, headers, (key, body, terms))
+        finally:
+            self._admission.leave()
+
+    async def _work_on(
+        self, work: Work, scope: Scope, headers: Mapping[bytes, bytes], given: tuple[ApiKey, bytes, Terms]
+    ) -> bytes:
+        key, body, _ = given
+        try:
+            asked = work(*given)
+        except (Refused, RequestValidationError, HTTPException) as error:
+            metrics.count("", "", "", str(failure_status(error).value), "")
             raise
         repeated = headers.get(b"idempotency-key")
         if repeated is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -12,13 +14,16 @@ from gateway.answers import Page, Recommendation, answered, fallen_back
 from gateway.api import MAX_EXCLUDED, PageRequest, RecommendationRequest
 from gateway.cursors import new_cursor, shown_before
 from gateway.fallback import Fallback, Wanted
+from gateway.notable import Notable, tell_span
 from gateway.recommenders import Away
 from gateway.routing import Arm, Assigned, Surface, Surfaces
 from gateway.shadows import Shadows
 from omakase.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from omakase.core.ids import NOBODY, Keyring, Pseudonym
+from omakase.core.overrides import placement_of
 from omakase.core.values import Facts
 from omakase.ports.clock import Clock
+from omakase.serving import tracing
 from omakase.serving.refresher import Refresher
 from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
@@ -76,19 +81,29 @@ class Gateway:
     it may be measured, the user only if something may be done with it. The variant is sticky either way.
     """
 
-    def __init__(self, surfaces: Refresher[Surfaces], fallback: Fallback, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self,
+        surfaces: Refresher[Surfaces],
+        fallback: Fallback,
+        keyring: Keyring,
+        clock: Clock,
+        slow_s: float = 0.5,
+    ) -> None:
+        """What takes longer than `slow_s` gets a line in the log."""
         self._surfaces = surfaces
         self._fallback = fallback
         self._keyring = keyring
         self._clock = clock
         self._shadows = Shadows()
+        self._notable = Notable(slow_s)
 
     async def page(self, page: PageRequest, terms: Terms) -> Page:
         """One slate after the other, none with what is above it. Nothing is served unless all of them fit.
 
-        Raises: as `recommend`.
+        An override is for one placement of the page. Raises: as `recommend`.
         """
         requests = list(page.requests())
+        self._check_override(requests, terms)
         for number, request in enumerate(requests):
             try:
                 self._current().named(request.placement).check(request)
@@ -99,7 +114,7 @@ class Gateway:
         for request in requests:
             above = [item.item_id for slate in slates for item in slate.items]
             asked = request.model_copy(update={"exclude": [*request.exclude, *above]})
-            slates.append(await self.recommend(asked, terms))
+            slates.append(await self.recommend(asked, _at(request.placement, terms)))
         return Page(slates)
 
     async def recommend(self, request: RecommendationRequest, terms: Terms = NO_TERMS) -> Recommendation:
@@ -120,8 +135,19 @@ class Gateway:
             metrics.count(placement, variant, "", _status(error), "")
             raise
         metrics.count(placement, variant, answer.policy, "200", reason)
-        metrics.latency(placement).observe(time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        metrics.latency(placement, variant, reason).observe(took_s)
+        self._notable.see(answer, reason, took_s)
         return answer
+
+    def _check_override(self, requests: Sequence[RecommendationRequest], terms: Terms) -> None:
+        """Before anything is recorded. Raises: Forbidden unless it holds where it is for, which is on the page."""
+        if terms.override is None:
+            return
+        named = [request for request in requests if request.placement == placement_of(terms.override)]
+        for request in named or requests[:1]:
+            unit, _ = self._pseudonyms(request)
+            self._current().named(request.placement).assign(unit, {}, self._clock.now(), terms.override)
 
     def _current(self) -> Surfaces:
         surfaces = self._surfaces.current
@@ -158,14 +184,16 @@ class Gateway:
 
     async def _answer(self, asked: Asked) -> tuple[Recommendation, str]:
         """The answer, and why it is a fallback; empty if it is none."""
-        query = _query(asked)
-        try:
-            reply = await asked.arm.recommender.ask(query, asked.terms.timeout_s)
-        except Away as away:
-            slate, ignored = self._fallback.slate(_wanted(asked))
-            answer, reason = fallen_back(slate, ignored), away.reason
-        else:
-            answer, reason = answered(asked.surface.name, asked.arm, reply), ""
+        with tracing.span("recommend") as span:
+            query = _query(asked, span.traceparent)
+            try:
+                reply = await asked.arm.recommender.ask(query, asked.terms.timeout_s)
+            except Away as away:
+                slate, ignored = self._fallback.slate(_wanted(asked, span.traceparent))
+                answer, reason = fallen_back(slate, ignored), away.reason
+            else:
+                answer, reason = answered(asked.surface.name, asked.arm, reply), ""
+            tell_span(span, answer, reason)
         if asked.shadows:
             self._shadows.cast(query, asked.shadows)
         return answer, reason
@@ -178,6 +206,13 @@ class Gateway:
         return user, user
 
 
+def _at(placement: str, terms: Terms) -> Terms:
+    """What holds for one slate of a page."""
+    if terms.override is None or placement_of(terms.override) == placement:
+        return terms
+    return dataclasses.replace(terms, override=None)
+
+
 def _status(error: InvalidInput | Refused | Unavailable) -> str:
     if isinstance(error, NotFound):
         return "404"
@@ -186,7 +221,7 @@ def _status(error: InvalidInput | Refused | Unavailable) -> str:
     return "422" if isinstance(error, InvalidInput) else "503"
 
 
-def _query(asked: Asked) -> pb.RecommendRequest:
+def _query(asked: Asked, trace: str) -> pb.RecommendRequest:
     request, arm = asked.request, asked.arm
     query = pb.RecommendRequest(
         placement=asked.surface.name,
@@ -205,13 +240,14 @@ def _query(asked: Asked) -> pb.RecommendRequest:
         experiment=asked.assigned.experiment,
         assigned_by=asked.assigned.assigned_by,
         unlearnt=not asked.assigned.is_learnt,
+        trace=trace,
     )
     encode_facts(asked.context, query.context)
     encode_facts(request.filter, query.filter)
     return query
 
 
-def _wanted(asked: Asked) -> Wanted:
+def _wanted(asked: Asked, trace: str) -> Wanted:
     request = asked.request
     return Wanted(
         placement=asked.surface.name,
@@ -226,4 +262,5 @@ def _wanted(asked: Asked) -> Wanted:
         candidates=request.candidates,
         filters=request.filter,
         measure=request.consent.measure,
+        trace=trace,
     )

@@ -32,7 +32,8 @@ class Deployment:
     """An Omakase on one machine.
 
     Ports of 0 mean any that is free. `durability` os survives the death of every process, disk also power loss.
-    `edge` holds settings of both HTTP ports, such as `{"cors_origins": "*"}`; `tuning` further settings by service,
+    `observing` holds settings of every process, such as `{"log_format": "json"}`; `edge` those of both HTTP ports, such
+    as `{"cors_origins": "*"}`; `tuning` further settings by service,
     such as `{"tracking": {"orphan_wait_s": 5}}`.
     """
 
@@ -45,6 +46,7 @@ class Deployment:
     durability: Literal["os", "disk"] = "os"
     edge: Mapping[str, str] = field(default_factory=dict)
     config_poll_s: float = 1.0
+    observing: Mapping[str, object] = field(default_factory=dict)
     tuning: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
@@ -178,4 +180,4 @@ class Deployment:
     def _common(self, lifeline_fd: int | None, service: str) -> dict[str, object]:
         config = {"config": str(self.config.absolute()), "config_before": str(self.config_before)}
         common = {**config, "config_poll_s": self.config_poll_s, "keys": str(self.keys), "clock": self.clock_uri}
-        return {**common, "lifeline_fd": lifeline_fd, **self.tuning.get(service, {})}
+        return {**common, "lifeline_fd": lifeline_fd, **self.observing, **self.tuning.get(service, {})}

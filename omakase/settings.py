@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,6 +16,7 @@ from omakase.core.errors import InvalidConfig
 from omakase.core.suggestion import suggest
 
 PREFIX = "OMAKASE_"
+_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
@@ -32,7 +33,15 @@ class Settings(BaseModel):
     keys: str = Field(description="path of the keys")
     clock: str = Field(default="system:", description="system: or mapped:/path, which a replay moves")
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    traces: str | None = Field(default=None, description="where traces go: URL of an OTLP receiver, http/protobuf")
+    traces_ratio: Annotated[float, Field(gt=0, le=1)] = 0.01
     lifeline_fd: int | None = Field(default=None, description="a pipe that closes when the supervisor dies")
+
+    @field_validator("traces")
+    @classmethod
+    def _is_url(cls, told: str | None) -> str | None:
+        return None if told is None else receiver_of(told)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -97,7 +106,8 @@ class GatewaySettings(HttpSettings, GrpcSettings):
     )
     sockets: str | None = Field(default=None, description="directory of the sockets of recommenders on this machine")
     config_grace_s: Annotated[float, Field(ge=0, le=600)] = 30.0
-    max_requests: Annotated[int, Field(ge=1)] = 1000
+    max_requests: Annotated[int, Field(ge=1)] = 64
+    slow_s: Annotated[float, Field(gt=0, le=60)] = 0.5
     contexts: str | None = Field(default=None, description="what is known of people, for /admin/v1 to change")
     data_dir: str | None = Field(default=None, description="where all is kept on one machine, for /admin/v1 to forget")
 
@@ -158,6 +168,13 @@ class BatchSettings(Settings):
     metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     hourly_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+
+
+def receiver_of(told: str) -> str:
+    """The URL of an OTLP receiver. Raises: ValueError for what is none."""
+    if not _URL.fullmatch(told):
+        raise ValueError("write the URL of an OTLP receiver, such as http://127.0.0.1:4318/v1/traces")
+    return told
 
 
 def origins_of(told: str | None) -> list[str]:

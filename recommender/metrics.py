@@ -12,6 +12,11 @@ RANKING_S = Histogram(
     "Time from the requests of a batch to their encoded delivery records",
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25),
 )
+BATCH = Histogram(
+    "omakase_recommender_batch_requests",
+    "Requests that came in one call and were ranked together",
+    buckets=(1, 2, 4, 8, 16, 32),
+)
 SPOOL_FAILURES = Counter("omakase_recommender_spool_failures_total", "Slates refused because the spool took no record")
 CALLERS_GONE = Counter("omakase_recommender_callers_gone_total", "Slates dropped unrecorded: the caller had gone")
 CONTEXTS_UNUSED = Counter(

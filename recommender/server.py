@@ -58,8 +58,8 @@ class RecommenderServer:
         self._shipper = parts.shipper
         self._health = Health()
         self._server = new_server([NAME], self._health)
-        service = RecommenderService(self._bundles, ranker, parts.deliveries, self._propensities)
-        recommender_pb2_grpc.add_RecommenderServicer_to_server(service, self._server)
+        self._service = RecommenderService(self._bundles, ranker, parts.deliveries, self._propensities)
+        recommender_pb2_grpc.add_RecommenderServicer_to_server(self._service, self._server)
         self._address = address
         self.port = bind(self._server, address, tls)
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,6 +85,7 @@ class RecommenderServer:
         for task in self._tasks:
             task.cancel()
         await self._health.set(is_serving=False)
+        self._service.drain()
         await self._server.stop(within_s / 2)
         await asyncio.to_thread(self._propensities.stop, within_s / 4)
         await asyncio.to_thread(self._shipper.stop, within_s / 4)

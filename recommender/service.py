@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
 from omakase.core.errors import OmakaseError, Unavailable
-from omakase.core.slates import anonymous
+from omakase.core.ids import text_of
+from omakase.core.slates import Slate, anonymous
 from omakase.ports.delivery_log import DeliveryLog
+from omakase.serving import tracing
 from omakase.serving.refresher import Refresher
-from omakase.serving.rpc import answering
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import recommender_pb2_grpc
 from omakase.wire import encode_slate
@@ -54,24 +55,53 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         self._ranker = ranker
         self._deliveries = deliveries
         self._propensities = propensities
+        self._idle: set[asyncio.Task[Any]] = set()
+        self._is_draining = False
 
-    async def Recommend(self, request: pb.RecommendBatch, context: Call) -> pb.RecommendReplies:  # noqa: N802
-        return await answering(context, partial(self._recommend, request, context))
+    async def Recommend(self, _: object, context: Call) -> None:  # noqa: N802
+        """One stream, until the gateway or the drain ends it; between two batches, never within one."""
+        lane = asyncio.current_task()
+        assert lane is not None
+        try:
+            while not self._is_draining:
+                self._idle.add(lane)
+                batch = await context.read()
+                self._idle.discard(lane)
+                if not isinstance(batch, pb.RecommendBatch):
+                    return
+                if (replies := self._recommend(batch, context)) is not None:
+                    await context.write(replies)
+        except asyncio.CancelledError:
+            if not self._is_draining:
+                raise
+        finally:
+            self._idle.discard(lane)
 
-    async def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies:
+    def drain(self) -> None:
+        """End every stream, as soon as it has replied to what it carries."""
+        self._is_draining = True
+        for lane in self._idle:
+            lane.cancel()
+
+    def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies | None:
+        """The replies; None if nobody is there to take them, and then nothing is recorded."""
         bundle = self._bundles.current
         if bundle is None:
             refusal = refusal_of(Unavailable("starting: no catalogue and no models yet"))
             return pb.RecommendReplies(replies=[refusal] * len(batch.requests))
-        started = time.perf_counter()
+        started, began_ns = time.perf_counter(), time.time_ns()
         answers = self._ranker.answer_all(bundle, [query_of(request) for request in batch.requests])
         outcomes = [outcome_of(request, answer) for request, answer in zip(batch.requests, answers, strict=True)]
         took_s = time.perf_counter() - started
         metrics.RANKING_S.observe(took_s)
-        if is_gone(context):
+        metrics.BATCH.observe(len(outcomes))
+        if context.cancelled():  # a record of a slate that nobody saw would be counted as unseen
             metrics.CALLERS_GONE.inc(len(outcomes))
-            raise Unavailable("the caller has gone: its slates were dropped unrecorded")
+            return None
+        ranked_ns = time.time_ns()
         recorded = self._record([in_time(outcome, took_s) for outcome in outcomes])
+        if tracing.is_on():
+            trace([outcome.answer.slate for outcome in recorded if isinstance(outcome, Ranked)], began_ns, ranked_ns)
         return pb.RecommendReplies(replies=[self._reply(outcome) for outcome in recorded])
 
     def _record(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -99,10 +129,14 @@ def outcome_of(request: pb.RecommendRequest, answer: Answer | OmakaseError) -> O
     return Ranked(request, answer, encode_slate(answer.slate if request.measure else anonymous(answer.slate)))
 
 
-def is_gone(context: Call) -> bool:
-    """Whether nobody waits for the answers any more. A record of a slate that nobody saw would be counted as unseen."""
-    remaining_s = context.time_remaining()
-    return context.cancelled() or (remaining_s is not None and remaining_s <= 0)
+def trace(slates: Sequence[Slate], began_ns: int, ranked_ns: int) -> None:
+    """What was done for those that are traced: for all of a batch at once, so that their spans are alike."""
+    recorded_ns = time.time_ns()
+    for slate in slates:
+        told: dict[str, tracing.Attribute] = {"request_id": text_of(slate.request_id), "batch": len(slates)}
+        told |= {"policy": slate.policy, "model_version": slate.model_version, "shadow": slate.shadow}
+        tracing.past("rank", slate.trace, began_ns, ranked_ns, told)
+        tracing.past("record", slate.trace, ranked_ns, recorded_ns, told)
 
 
 def in_time(outcome: Outcome, took_s: float) -> Outcome:

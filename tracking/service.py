@@ -173,15 +173,13 @@ def new_app(
 
 async def follow(configuration: Configuration, service: Service, poll_s: float) -> None:
     """Take every valid configuration, until cancelled."""
-    served = configuration.newest
-    configuration.serve(served)
+    configuration.serve(configuration.newest)
     while True:
         await asyncio.sleep(poll_s)
         newest = await asyncio.to_thread(configuration.look)
-        if newest is not served:
+        if newest is not configuration.in_force:
             service.follow(newest.product)
             configuration.serve(newest)
-            served = newest
 
 
 def _records_s(product: Product) -> float:

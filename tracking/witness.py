@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from omakase.core.events import Event
-from omakase.core.ids import RequestId
+from omakase.core.ids import RequestId, text_of
 from omakase.ports.touches import Touches
+from omakase.serving import tracing
 from omakase.wire import RecordedSlate
 from tracking.attribution import touches_of
 from tracking.recent import RecentClicks
@@ -36,9 +38,22 @@ class Witness:
 
     def see(self, events: list[Event], slates: Mapping[RequestId, RecordedSlate | None]) -> list[Event]:
         """The events as they are to be published. Raises: Unavailable; then nothing may be published."""
+        began_ns = time.time_ns()
         judged = self._traffic.judge_users(events, slates)
         if self._takes_orders():
             self._touches.note(touches_of(judged, slates))
         if self.notes_clicks:
             self._recent.see(judged, slates)
+        if tracing.is_on():
+            trace(judged, slates, began_ns)
         return judged
+
+
+def trace(events: list[Event], slates: Mapping[RequestId, RecordedSlate | None], began_ns: int) -> None:
+    """That these met their slates, in the traces of those that have one."""
+    for event in events:
+        slate = slates.get(event.request_id)
+        if slate is not None and slate.trace:
+            named: dict[str, tracing.Attribute] = {"request_id": text_of(event.request_id), "position": event.position}
+            told = {**named, "type": event.type, "receipt_id": text_of(event.receipt_id), "unwanted": event.unwanted}
+            tracing.past("join", slate.trace, began_ns, time.time_ns(), told)

@@ -49,6 +49,7 @@ class Recommender:
             self._send, self._late, calls=_CALLS * len(self._replicas)
         )
         self._most_waiting = _BATCHES_WAITING * self._asked.most * len(self._replicas)
+        metrics.WAITING.labels(name).set_function(lambda: self._asked.depth)
         self._turn = 0
         self._tell_at = 0.0
         self._on_late = on_late
@@ -97,7 +98,7 @@ class Recommender:
             raise Away("open", "no replica answers")
         outcomes = list(await first.ask(batch))
         again = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Away) and outcome.is_untouched]
-        if again:
+        if again and not first.breaker.is_open:  # which tells by itself
             self._tell(outcomes[again[0]])
         if again and (other := self._next(but=first)) is not None:
             metrics.RETRIES.labels(self._name).inc(len(again))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TypeAlias
@@ -14,8 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway import metrics
 from gateway.recommenders.breaker import Breaker
 from gateway.recommenders.coalescing import Waiting
+from gateway.recommenders.lanes import Ended, Lanes
 from omakase.core.errors import InvalidInput, NotFound, Unavailable
-from omakase.serving.rpc import error_for, error_of, knowing, new_channel
+from omakase.serving import tracing
+from omakase.serving.rpc import error_for, knowing, new_channel
 from omakase.serving.tls import MutualTls
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import recommender_pb2_grpc
@@ -81,8 +84,8 @@ class Replica:
         return new_channel(self._target, self._tls, _OPTIONS)
 
     @cached_property
-    def _stub(self) -> recommender_pb2_grpc.RecommenderStub:
-        return recommender_pb2_grpc.RecommenderStub(self._channel)
+    def _lanes(self) -> Lanes:
+        return Lanes(recommender_pb2_grpc.RecommenderStub(self._channel).Recommend)
 
     @cached_property
     def _health(self) -> health_pb2_grpc.HealthStub:
@@ -99,12 +102,19 @@ class Replica:
         request = pb.RecommendBatch(requests=[waiting.question for waiting in batch])
         timeout_s = max(waiting.deadline for waiting in batch) - now + _GRACE_S
         self.calls += 1
+        began_ns = time.time_ns() if tracing.is_on() else 0
         try:
-            replies = await self._stub.Recommend(request, timeout=timeout_s)
+            replies = await self._lanes.exchange(request, timeout_s)
+        except Ended as ended:
+            return [Away("unavailable", str(ended), is_untouched=True)] * len(batch)
+        except TimeoutError:
+            return [self._failed(grpc.StatusCode.DEADLINE_EXCEEDED, "no reply in time")] * len(batch)
         except grpc.RpcError as call:
-            return [self._failed(call)] * len(batch)
+            return [self._failed(call.code(), call.details() or "")] * len(batch)
         finally:
             self.calls -= 1
+            if began_ns:
+                self._trace(batch, began_ns)
         if self.breaker.is_open:
             self._tell_open(is_open=False)
         self.breaker.succeeded()
@@ -130,6 +140,7 @@ class Replica:
     async def close(self) -> None:
         if self._look is not None:
             self._look.cancel()
+        self._lanes.close()
         await self._channel.close(grace=None)
 
     async def _looked(self) -> None:
@@ -141,14 +152,21 @@ class Replica:
             self.breaker.looked_well()
             self._tell_open(is_open=False)
 
-    def _failed(self, call: grpc.RpcError) -> Away:
-        why = str(error_of(call))
-        is_not_sent = call.code() is grpc.StatusCode.UNAVAILABLE and (call.details() or "").startswith(_NOT_SENT)
+    def _trace(self, batch: Sequence[Asked], began_ns: int) -> None:
+        """A span in the trace of the first that has one, linked to the others: a call is for many."""
+        traced = [waiting.question.trace for waiting in batch if waiting.question.trace]
+        if traced:
+            told: dict[str, str | int] = {"recommender": self._name, "requests": len(batch)}
+            tracing.past("call", traced[0], began_ns, time.time_ns(), told, links=traced[1:])
+
+    def _failed(self, code: grpc.StatusCode, details: str) -> Away:
+        why = f"{code.name}: {details}"
+        is_not_sent = code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_SENT)
         was_open = self.breaker.is_open
         self.breaker.failed(is_nothing_there=is_not_sent)
         if self.breaker.is_open and not was_open:
             self._tell_open(is_open=True, why=why)
-        return Away(_reason(call.code()), why, is_untouched=is_not_sent)
+        return Away(_reason(code), why, is_untouched=is_not_sent)
 
     def _tell_open(self, *, is_open: bool, why: str = "") -> None:
         self._is_open.set(is_open)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from omakase import models
-from omakase.adapters import open_catalogue_store, open_model_store
+from omakase.adapters import open_catalogue_store, open_clock, open_model_store
 from omakase.cli.options import AsJson, ExistingDataDir, OptionalConfig
 from omakase.config import load_product
 from omakase.configured import ConfiguredModel
@@ -31,7 +31,7 @@ from omakase.core.suggestion import suggest
 from omakase.deployment import Deployment
 from omakase.models import Damaged, Published
 from omakase.ports.model_store import Generation, ModelStore
-from omakase.settling import settled_in
+from omakase.premises import Premises
 
 app = typer.Typer(help="The learnt models: look, roll back, resume.", no_args_is_help=True)
 
@@ -113,7 +113,8 @@ def rollback(
     """
     store = _store(data_dir)
     key = models.resolve(store, name)
-    settled = settled_in(Deployment(data_dir, data_dir), key)
+    deployment = Deployment(data_dir, data_dir)
+    settled = Premises(deployment, open_clock(deployment.clock_uri)).settled(key)
     published = models.roll_back(store, key, None if to is None else Generation(to), time.time(), settled)
     Console().print(f"{key} is now generation {published.generation} ({published.snapshot.reason}); learning is frozen")
 

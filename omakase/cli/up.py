@@ -14,7 +14,7 @@ from omakase.cli.signals import until_stopped
 from omakase.deployment import Deployment
 from omakase.logs import set_up
 from omakase.serving.tls import Pair
-from omakase.settings import origins_of
+from omakase.settings import origins_of, receiver_of
 
 
 def up(
@@ -31,6 +31,11 @@ def up(
     ] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file; with it both ports speak HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file with its private key.")] = None,
+    log_format: Annotated[str, typer.Option(help="`text`, or `json`: an object a line.")] = "text",
+    traces: Annotated[
+        str | None, typer.Option(help="Where traces go: URL of an OTLP receiver, http/protobuf; without it, nowhere.")
+    ] = None,
+    traces_ratio: Annotated[float, typer.Option(help="Share of the requests that are traced.")] = 0.01,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C or SIGTERM.
 
@@ -38,7 +43,8 @@ def up(
     """
     from omakase.supervisor import Supervisor
 
-    set_up("omakase", "INFO")
+    observing = _observing(log_format, traces, traces_ratio)
+    set_up("omakase", "INFO", log_format)  # type: ignore[arg-type]
     if durability not in ("os", "disk"):
         raise typer.BadParameter("use os or disk", param_hint="--durability")
     if (tls_certificate is None) != (tls_key is None):
@@ -50,7 +56,8 @@ def up(
     if tls_certificate is not None and tls_key is not None:
         Pair(tls_certificate, tls_key).check()
         edge |= {"tls_certificate": str(tls_certificate.absolute()), "tls_key": str(tls_key.absolute())}
-    deployment = Deployment(config, data_dir, port, tracking_port, host, durability=durability, edge=edge)  # type: ignore[arg-type]
+    more = {"durability": durability, "observing": observing, "edge": edge}
+    deployment = Deployment(config, data_dir, port, tracking_port, host, **more)  # type: ignore[arg-type]
     console = Console(soft_wrap=True, highlight=False)
     with until_stopped() as stopping, Supervisor(deployment) as supervisor:
         supervisor.wait_ready(timeout_s=60, stopping=stopping)
@@ -63,3 +70,17 @@ def up(
                 console.print(f"the catalogue is empty: omakase items import FILE --data-dir {data_dir}")
         stopping.wait()
         console.print("draining…")
+
+
+def _observing(log_format: str, traces: str | None, traces_ratio: float) -> dict[str, object]:
+    """The settings of every process. Raises: BadParameter."""
+    if log_format not in ("text", "json"):
+        raise typer.BadParameter("use text or json", param_hint="--log-format")
+    if not 0 < traces_ratio <= 1:
+        raise typer.BadParameter("use a number above 0, at most 1", param_hint="--traces-ratio")
+    if traces is None:
+        return {"log_format": log_format}
+    try:
+        return {"log_format": log_format, "traces": receiver_of(traces), "traces_ratio": traces_ratio}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--traces") from None

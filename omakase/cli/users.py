@@ -13,7 +13,7 @@ from omakase.cli.options import ExistingDataDir
 from omakase.core.errors import InvalidInput
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
-from omakase.privacy.forgetting import Forgetting
+from omakase.premises import Premises
 
 app = typer.Typer(help="What is kept of people.", no_args_is_help=True)
 
@@ -44,6 +44,6 @@ def forget(
     keyring = load_keys(deployment.keys)
     people = [keyring.pseudonym(kind, name) for kind, name in given]  # type: ignore[arg-type]
     table = Table("place", "reached", title="Forgotten")
-    for place, count in Forgetting(deployment, people, open_clock(deployment.clock_uri).now()).run().items():
+    for place, count in Premises(deployment, open_clock(deployment.clock_uri)).forget(people).items():
         table.add_row(place, str(count))
     Console().print(table)

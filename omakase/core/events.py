@@ -38,6 +38,7 @@ class Joined:
     context_factor: NDArray[np.float32]
     item_factor: NDArray[np.float32]
     predicted_click: float | None = None
+    trace: str = ""
 
     @classmethod
     def of(cls, slate: Slate, position: int) -> Joined:
@@ -56,6 +57,7 @@ class Joined:
             context_factor=slate.context_factor,
             item_factor=delivery.item_factor,
             predicted_click=delivery.predicted_click,
+            trace=slate.trace,
         )
 
 

@@ -23,6 +23,11 @@ def issue(keyring: Keyring, placement: str, variant: str, unit: Pseudonym, expir
     return f"{placement}:{variant}:{expires_at}:{_seal(keyring, placement, variant, unit, str(expires_at))}"
 
 
+def placement_of(override: str) -> str:
+    """Which placement it says that it is for: nothing is verified."""
+    return override.partition(":")[0]
+
+
 def verify(keyring: Keyring, override: str, placement: str, unit: Pseudonym, now: float) -> str:
     """The variant that an override of ours shows this person here. Raises: Forbidden. Cost: one HMAC, about 3 µs."""
     parts = override.split(":") if override.isascii() else []

@@ -173,5 +173,6 @@ def stamp(
 
 
 def anonymous(slate: Slate) -> Slate:
-    """The slate with nothing in it that could be laid to a person: no pseudonyms and no raw context."""
-    return replace(slate, unit=NOBODY, user=NOBODY, context={})
+    """The slate with nothing in it that could be laid to a person: no pseudonyms, no raw context and no trace, which
+    whoever asked may know them by."""
+    return replace(slate, unit=NOBODY, user=NOBODY, context={}, trace="")

@@ -34,6 +34,8 @@ from omakase.core.errors import (
     Unauthorized,
     Unavailable,
 )
+from omakase.logs import CORRELATION_ID, correlate
+from omakase.serving.arrivals import Arrivals
 from omakase.serving.connections import GuardedServer
 from omakase.serving.refusals import Refusals
 from omakase.serving.tls import Pair
@@ -64,10 +66,12 @@ CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key"]
 
 
 def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, retry_after_s: float = 0) -> Response:
-    """An error as RFC 9457 puts it. It echoes no values: they may be personal, or no valid JSON."""
+    """An error as RFC 9457 puts it. It echoes no values: they may be personal, or no valid JSON; but for an ID."""
     body: dict[str, object] = {"title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     if errors:
         body["errors"] = errors
+    if correlation_id := CORRELATION_ID.get():
+        body["correlation_id"] = correlation_id
     headers = {}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = str(max(1, ceil(retry_after_s)))
@@ -119,6 +123,7 @@ def failure(error: Exception) -> Response:
         return _omakase_problem(error)
     if isinstance(error, ClientDisconnect):
         return problem(HTTPStatus.BAD_REQUEST, "the body ended early")  # nobody is there to read it
+    correlate()
     log.error("a request failed", exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "something failed here; it has been logged")
 
@@ -228,7 +233,7 @@ def new_server(app: ASGIApp, settings: HttpSettings, refusals: Refusals) -> uvic
         raise InvalidConfig(["OMAKASE_TLS_CERTIFICATE, OMAKASE_TLS_KEY: give both or none"])
     has_tls = settings.tls_certificate is not None
     config = uvicorn.Config(
-        _with_cors(app, settings.origins()),
+        Arrivals(_with_cors(app, settings.origins())),
         ws="none",
         log_config=None,
         access_log=False,
@@ -306,6 +311,7 @@ def _http_problem(error: HTTPException) -> Response:
 def _omakase_problem(error: OmakaseError) -> Response:
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        correlate()
         log.error("request failed: %s", error)
     retry_after_s = error.retry_after_s if isinstance(error, (Overloaded, TooFrequent)) else 1
     return problem(status, str(error), retry_after_s=retry_after_s)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from omakase import logs
 from omakase.core.errors import OmakaseError
+from omakase.serving import tracing
 from omakase.serving.lifeline import hold
 from omakase.settings import Settings
 
@@ -23,12 +24,16 @@ def run(name: str, kind: type[S], work: Callable[[S], None]) -> int:
     """Read the settings from the environment and do the work of the service. Returns the exit code."""
     try:
         settings = kind.from_environ(os.environ)
-        logs.set_up(name, settings.log_level)
+        logs.set_up(name, settings.log_level, settings.log_format)
+        tracing.start(name, settings.traces, settings.traces_ratio)
         hold(settings.lifeline_fd)
         # What was imported stays for good: without it, a look for garbage costs a tenth of what tracking does.
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS, 20, 20)
-        work(settings)
+        try:
+            work(settings)
+        finally:
+            tracing.stop()
     except OmakaseError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

@@ -110,7 +110,7 @@ class Event(_message.Message):
     def __init__(self, receipt_id: _Optional[bytes] = ..., request_id: _Optional[bytes] = ..., position: _Optional[int] = ..., type: _Optional[str] = ..., value: _Optional[float] = ..., event_id: _Optional[str] = ..., received_at: _Optional[float] = ..., occurred_at: _Optional[float] = ..., delivery: _Optional[_Union[Joined, _Mapping]] = ..., unwanted: _Optional[str] = ..., by_server: _Optional[bool] = ...) -> None: ...
 
 class Joined(_message.Message):
-    __slots__ = ("served_at", "placement", "variant", "policy", "model", "unit", "item_id", "context_factor", "item_factor", "predicted_click")
+    __slots__ = ("served_at", "placement", "variant", "policy", "model", "unit", "item_id", "context_factor", "item_factor", "predicted_click", "trace")
     SERVED_AT_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class Joined(_message.Message):
     CONTEXT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     ITEM_FACTOR_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_CLICK_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     served_at: float
     placement: str
     variant: str
@@ -131,7 +132,8 @@ class Joined(_message.Message):
     context_factor: bytes
     item_factor: bytes
     predicted_click: float
-    def __init__(self, served_at: _Optional[float] = ..., placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., item_id: _Optional[str] = ..., context_factor: _Optional[bytes] = ..., item_factor: _Optional[bytes] = ..., predicted_click: _Optional[float] = ...) -> None: ...
+    trace: str
+    def __init__(self, served_at: _Optional[float] = ..., placement: _Optional[str] = ..., variant: _Optional[str] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., unit: _Optional[str] = ..., item_id: _Optional[str] = ..., context_factor: _Optional[bytes] = ..., item_factor: _Optional[bytes] = ..., predicted_click: _Optional[float] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class Propensities(_message.Message):
     __slots__ = ("request_id", "propensity", "draws", "occurrences", "capped")

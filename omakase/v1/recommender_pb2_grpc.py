@@ -34,7 +34,7 @@ class RecommenderStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Recommend = channel.unary_unary(
+        self.Recommend = channel.stream_stream(
                 '/omakase.v1.Recommender/Recommend',
                 request_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendBatch.SerializeToString,
                 response_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendReplies.FromString,
@@ -44,9 +44,10 @@ class RecommenderStub:
 class RecommenderServicer:
     """Missing associated documentation comment in .proto file."""
 
-    def Recommend(self, request, context):
-        """Ranks slates, stamps them and logs their delivery records before it answers, in the order of the requests.
-        What is wrong with one of them is its refusal; of a call that fails it is not known what was done.
+    def Recommend(self, request_iterator, context):
+        """Ranks slates, stamps them and logs their delivery records before it answers. A stream carries one batch at a time:
+        replies to what was sent, then the next; opening a call for each would cost more than ranking. What is wrong with a
+        request is its refusal. When the recommender ends the stream, nothing was done for what it has not replied to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -55,7 +56,7 @@ class RecommenderServicer:
 
 def add_RecommenderServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Recommend': grpc.unary_unary_rpc_method_handler(
+            'Recommend': grpc.stream_stream_rpc_method_handler(
                     servicer.Recommend,
                     request_deserializer=omakase_dot_v1_dot_recommender__pb2.RecommendBatch.FromString,
                     response_serializer=omakase_dot_v1_dot_recommender__pb2.RecommendReplies.SerializeToString,
@@ -72,7 +73,7 @@ class Recommender:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
-    def Recommend(request,
+    def Recommend(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -82,8 +83,8 @@ class Recommender:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/omakase.v1.Recommender/Recommend',
             omakase_dot_v1_dot_recommender__pb2.RecommendBatch.SerializeToString,

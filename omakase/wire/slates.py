@@ -106,6 +106,7 @@ def encode_joined(joined: Joined) -> pb.Joined:
         context_factor=encode_factor(joined.context_factor),
         item_factor=encode_factor(joined.item_factor),
         predicted_click=joined.predicted_click,
+        trace=joined.trace,
     )
 
 
@@ -122,6 +123,7 @@ def joined_of(message: pb.Joined) -> Joined:
         context_factor=decode_factor(message.context_factor),
         item_factor=decode_factor(message.item_factor),
         predicted_click=message.predicted_click if message.HasField("predicted_click") else None,
+        trace=message.trace,
     )
 
 
@@ -180,6 +182,7 @@ class RecordedSlate:
             model=slate.model,
             unit=slate.unit,
             context_factor=slate.context_factor,
+            trace=slate.trace,
         )
         self._common = common.SerializeToString()
 
@@ -190,6 +193,11 @@ class RecordedSlate:
     @property
     def user(self) -> Pseudonym:
         return Pseudonym(self._slate.user)
+
+    @property
+    def trace(self) -> str:
+        """A traceparent; empty if it is not traced."""
+        return self._slate.trace
 
     @property
     def shown(self) -> tuple[float, str, str, str]:

@@ -74,14 +74,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ports = {"gateway": free_port(), "tracking": free_port()}
     common = {"log_level": "DEBUG", **{name: str(path) for name, path in files.items()}}
     tuning = {name: {**common, "http_address": f"127.0.0.1:{port}"} for name, port in ports.items()}
+    tracking, recommender = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    tuning["gateway"]["recommenders"] = json.dumps({"main": recommender})
     edge = {"tls_certificate": str(pair.certificate), "tls_key": str(pair.key), "cors_origins": "*"}
     deployment = Deployment(config, tmp_path / "data", edge=edge, tuning={**tuning, "recommender": common})
     (tmp_path / "data" / "logs").mkdir(parents=True)
     create_keys(deployment.keys)
     open_catalogue_store(deployment.uris.catalogue).put(Item(f"i{n}", {"price": float(n)}) for n in range(20))
-    tracking, recommender = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings: dict[str, Settings] = {
-        "gateway": deployment.gateway({"main": recommender}, tracking, None, None),
+        "gateway": deployment.gateway(str(tmp_path), tracking, None, None),
         "recommender": deployment.recommender("main", recommender, tracking, None),
         "tracking": deployment.tracking(tracking, None, None),
     }
@@ -150,7 +151,7 @@ def test_services_speak_over_tls_and_their_logs_hold_nothing_that_was_sent(site:
     assert site.send("tracking", "POST", "/v1/events", event)[1]["accepted"] == 1
     for key in (app, orders, revoked, SECRET):
         for service, url in (("gateway", "/v1/recommendations"), ("tracking", "/v1/conversions")):
-            answer = site.send(service, "POST", url, b"{}", Authorization=f"Bearer {key}")
+            _, answer = site.send(service, "POST", url, b"{}", Authorization=f"Bearer {key}")
             assert key not in json.dumps(answer)
     for service, method, url, body, headers in bad_requests():
         sent = body.encode() if isinstance(body, str) else json.dumps(body).encode()

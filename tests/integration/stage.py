@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 import uvicorn
 
+from gateway.admin import Admin
 from gateway.app import Parts as GatewayParts
 from gateway.app import new_app
 from gateway.recommenders import Fleet, Recommender, Targets
@@ -44,7 +45,7 @@ from omakase.serving.refusals import Refusals
 from omakase.serving.shipper import Shipper
 from omakase.snapshots import Snapshot, encode_snapshot, model_key
 from omakase.v1 import recommender_pb2, recommender_pb2_grpc, tracking_pb2, tracking_pb2_grpc
-from omakase.wire import decode_propensities, decode_slate, is_propensities
+from omakase.wire import decode_propensities, decode_slate, is_discarded, is_propensities
 from recommender.server import Parts as RecommenderParts
 from recommender.server import RecommenderServer
 
@@ -141,7 +142,7 @@ class Asking:
     def __call__(self, request: recommender_pb2.RecommendRequest, timeout_s: float = PATIENCE_S) -> Any:
         """Raises: Refused; grpc.RpcError."""
         batch = recommender_pb2.RecommendBatch(requests=[request])
-        (reply,) = self._stub.Recommend(batch, timeout=timeout_s).replies
+        (reply,) = next(self._stub.Recommend(iter([batch]), timeout=timeout_s)).replies
         if reply.HasField("refusal"):
             raise Refused(reply.refusal)
         return reply.slate
@@ -207,7 +208,7 @@ class Tracking(tracking_pb2_grpc.TrackingServicer):
         return tracking_pb2.RecordSlatesResponse()
 
     def slates(self) -> list[Slate]:
-        return [decode_slate(body) for body in self._bodies if not is_propensities(body)]
+        return [decode_slate(body) for body in self._bodies if not (is_propensities(body) or is_discarded(body))]
 
 
 @dataclass
@@ -283,7 +284,8 @@ class Recorded:
         self.shipper = Shipper(shipped, tracking or "127.0.0.1:1", directory / "refused")
 
     def slates(self) -> list[Slate]:
-        return [decode_slate(record) for record in self._reader.read(100_000) if not is_propensities(record)]
+        records = self._reader.read(100_000)
+        return [decode_slate(record) for record in records if not (is_propensities(record) or is_discarded(record))]
 
     def propensities(self) -> list[SlatePropensities]:
         return [decode_propensities(record) for record in self._reader.read(100_000) if is_propensities(record)]
@@ -383,27 +385,39 @@ class RunningGateway(Visitor):
         timeout_s: float = 2.0,
         tracking: str = "",
         grace_s: float = 30.0,
+        max_requests: int = 64,
+        **operators: Any,
     ) -> None:
+        """`operators`: what `/admin/v1` has besides."""
         self.recorded = Recorded(directory, tracking)
+        self._max_requests = max_requests
         self.keys = directory / "keys.yaml"
         self.keys.write_text(KEYS)
         sock = listen("127.0.0.1", 0)
         super().__init__(int(sock.getsockname()[1]))
-        self._server = stage.run(self._new_server(shop, target, timeout_s, grace_s))
+        self._server = stage.run(self._new_server(shop, target, timeout_s, grace_s, operators))
         self._serving = stage.spawn(self._server.serve(sockets=[sock]))
         until(lambda: self._server.started or self._serving.done(), "the gateway listens")
 
-    async def _new_server(self, shop: Shop, target: str, timeout_s: float, grace_s: float) -> uvicorn.Server:
+    async def _new_server(
+        self, shop: Shop, target: str, timeout_s: float, grace_s: float, operators: Mapping[str, Any]
+    ) -> uvicorn.Server:
+        configuration, targets = shop.configuration(), Targets({"main": target})
+        keys, refusals = ApiKeys(self.keys), Refusals()
+        stores = {"clock": shop.clock, "catalogue": shop.catalogue, "models": shop.models, "contexts": shop.contexts}
+        common = {"configuration": configuration, "keyring": KEYRING, "check": targets.check}
         parts = GatewayParts(
-            configuration=shop.configuration(),
+            configuration=configuration,
             keyring=KEYRING,
             clock=shop.clock,
             catalogue=shop.catalogue,
             models=shop.models,
             deliveries=self.recorded.spool,
             shipper=self.recorded.shipper,
-            fleet=Fleet(Targets({"main": target}), lambda name, targets, _: Recommender(name, targets, timeout_s)),
-            storefronts=Gate(ApiKeys(self.keys), Scope.STOREFRONT, Refusals(), is_open=True),
+            fleet=Fleet(targets, lambda name, targets, _: Recommender(name, targets, timeout_s)),
+            storefronts=Gate(keys, Scope.STOREFRONT, refusals, is_open=True),
+            operators=Admin(gate=Gate(keys, Scope.ADMIN, refusals), **{**common, **stores, **operators}),
+            max_requests=self._max_requests,
             poll_s=POLL_S,
             grace_s=grace_s,
             drain_s=1.0,

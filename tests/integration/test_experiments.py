@@ -62,10 +62,14 @@ def restarted(stage: Stage, shop: Shop, recommender: RunningRecommender, tmp_pat
 
 def ask(gateway: RunningGateway, person: str, override: str | None = None) -> tuple[int, dict[str, Any]]:
     fields = {"placement": "home-end", "anonymous_id": person, "context": {"country": "JP"}}
+    return post(gateway, "/v1/recommendations", fields, override)
+
+
+def post(gateway: RunningGateway, path: str, fields: object, override: str | None) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE_S)
     headers = {"Content-Type": "application/json"} | ({"Omakase-Override": override} if override else {})
     try:
-        connection.request("POST", "/v1/recommendations", json.dumps(fields), headers)
+        connection.request("POST", path, json.dumps(fields), headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     finally:
@@ -120,6 +124,24 @@ def test_a_replayed_override_is_refused(gateway, recommender, shop, replayed):
     )
     assert status == 403
     assert "override" in said["detail"]
+    assert recommender.recorded.slates() == []
+
+
+def test_on_a_page_an_override_holds_at_its_placement_alone(gateway, recommender):
+    slates = [{"placement": "home-top"}, {"placement": "home-end"}]
+    page = {"anonymous_id": "a1", "slates": slates}
+    override = issue(KEYRING, "home-end", "lively", KEYRING.pseudonym("anonymous", "a1"), int(START) + 60)
+    status, told = post(gateway, "/v1/recommendations:batch", page, override)
+    assert status == 200
+    assert [slate.assigned_by == "override" for slate in recommender.recorded.slates()] == [False, True]
+    assert told["slates"][1]["variant"] == "lively"
+
+
+@pytest.mark.parametrize("page", [["home-top", "home-end"], ["home-top"]])
+def test_a_page_with_an_override_that_does_not_hold_records_nothing(gateway, recommender, page):
+    override = issue(KEYRING, "home-end", "lively", KEYRING.pseudonym("anonymous", "a2"), int(START) + 60)
+    asked = {"anonymous_id": "a1", "slates": [{"placement": placement} for placement in page]}
+    assert post(gateway, "/v1/recommendations:batch", asked, override)[0] == 403
     assert recommender.recorded.slates() == []
 
 

@@ -49,12 +49,13 @@ class Server(recommender_pb2_grpc.RecommenderServicer, health_pb2_grpc.HealthSer
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
     async def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.heard += len(request.requests)
-        await self.goes_on.wait()
-        reply = pb.RecommendReply(slate=pb.RecommendResponse(request_id=bytes(16), model_version=self.name))
-        if self.refusal is not grpc.StatusCode.OK:
-            reply = pb.RecommendReply(refusal=pb.Refusal(code=self.refusal.value[0], message="refused"))
-        return pb.RecommendReplies(replies=[reply] * len(request.requests))
+        async for batch in request:
+            self.heard += len(batch.requests)
+            await self.goes_on.wait()
+            reply = pb.RecommendReply(slate=pb.RecommendResponse(request_id=bytes(16), model_version=self.name))
+            if self.refusal is not grpc.StatusCode.OK:
+                reply = pb.RecommendReply(refusal=pb.Refusal(code=self.refusal.value[0], message="refused"))
+            yield pb.RecommendReplies(replies=[reply] * len(batch.requests))
 
 
 class Scene(AsyncExitStack):

@@ -37,12 +37,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
         yield supervisor
 
 
-def ask(up: Supervisor, key: str | None, **fields: Any) -> tuple[int, http.client.HTTPMessage, dict[str, Any]]:
-    host = up.gateway_url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=PATIENCE_S)
+def ask(
+    up: Supervisor, key: str | None, path: str = "/v1/recommendations", **fields: Any
+) -> tuple[int, http.client.HTTPMessage, dict[str, Any]]:
+    connection = http.client.HTTPConnection(up.gateway_url.removeprefix("http://"), timeout=PATIENCE_S)
     headers = {"Origin": "https://shop.example"} | ({"Authorization": f"Bearer {key}"} if key is not None else {})
+    body = {name: value for name, value in {**ASKED, **fields}.items() if value is not None}
     try:
-        connection.request("POST", "/v1/recommendations", json.dumps({**ASKED, **fields}).encode(), headers)
+        connection.request("POST", path, json.dumps(body).encode(), headers)
         response = connection.getresponse()
         return response.status, response.headers, json.loads(response.read())
     finally:
@@ -79,6 +81,16 @@ def test_a_key_asks_for_its_placements_only_and_learns_no_others(up: Supervisor)
         assert (found, "home-end" in json.dumps(answer)) == (403, False)
 
 
+def test_a_page_needs_a_key_for_each_of_its_placements_and_counts_for_each(up: Supervisor) -> None:
+    key = create_key(up.deployment.keys, "page", Scope.STOREFRONT, placements=["home-top"], rate=1, burst=20)
+    page = {"path": "/v1/recommendations:batch", "placement": None}
+    refused = ask(up, key, **page, slates=[{"placement": "home-top"}, {"placement": "home-end"}])
+    assert refused[0] == 403
+    taken = [ask(up, key, **page, slates=[{"placement": "home-top"}] * 10)[0] for _ in range(4)]
+    assert taken[0] == 200
+    assert taken[-1] == 429
+
+
 def test_a_key_of_another_scope_is_refused_before_its_body_is_read(up: Supervisor) -> None:
     server, admin = (create_key(up.deployment.keys, f"a-{scope}", scope) for scope in (Scope.SERVER, Scope.ADMIN))
     assert [status(up, server), status(up, admin)] == [403, 403]
@@ -94,7 +106,7 @@ def test_above_its_rate_a_key_is_told_when_to_come_again(up: Supervisor) -> None
 
 
 def test_every_answer_of_the_gateway_carries_the_headers_and_is_readable_to_its_pages(up: Supervisor) -> None:
-    key = create_key(up.deployment.keys, "page", Scope.STOREFRONT)
+    key = create_key(up.deployment.keys, "browser", Scope.STOREFRONT)
     for found, headers, _ in (ask(up, key), ask(up, None), ask(up, key, limit=-1)):
         assert found in (200, 401, 422)
         assert headers.get_all("x-content-type-options") == ["nosniff"]

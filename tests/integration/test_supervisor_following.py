@@ -45,6 +45,9 @@ TWO = PRODUCT.replace(
 ).replace("policies:", "recommenders: {main: {}, second: {}}\npolicies:\n  chance: {type: uniform}")
 WAITS = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(0))\nprint('waiting', flush=True)\nsignal.pause()"
 
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('waiting', flush=True)\n"
+STUBBORN += "while True: signal.pause()"
+
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
@@ -156,6 +159,21 @@ def test_a_wrong_file_touches_nothing_and_is_told_once_with_its_lines(small, cap
     assert caplog.text.count("product.yaml:4: placements.home-top.slots") == 1
     assert small.product.placements["home-top"].slots == 4
     assert pids(small) == before
+
+
+def test_a_process_that_is_dismissed_and_does_not_end_is_killed_while_others_are_looked_after(tmp_path, caplog):
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    stubborn = Child(Program("stubborn", "stubborn", {"PYTHONPATH": str(tmp_path)}), tmp_path)
+    stubborn.start()
+    until(lambda: "waiting" in stubborn.log_tail(), "it runs")
+    stubborn.dismiss(grace_s=0.1)
+
+    def has_ended() -> bool:
+        stubborn.keep()
+        return stubborn.has_ended
+
+    until(has_ended, "it has ended")
+    assert "stubborn did not stop within 0.1 s and was killed" in caplog.text
 
 
 # Over the real services

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from omakase.core.experiment_results import METRICS, ArmResult, Outcomes, compare
 from omakase.core.sample_ratio import check_sample_ratio
 
-people = st.lists(
-    st.tuples(st.integers(0, 30), st.floats(0, 1), st.integers(0, 3), st.floats(-5, 100)), min_size=0, max_size=60
-)
+cents = st.integers(-500, 10_000).map(lambda n: n / 100)
+people = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 1), st.integers(0, 3), cents), max_size=60)
 counts = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 10_000), min_size=1)
 
 

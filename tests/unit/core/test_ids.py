@@ -126,3 +126,16 @@ def test_no_seed_is_somebody_s_pseudonym() -> None:
     texts = ("user:u1", "seeds", "2,4:seeds")
     assert RING.pseudonym("user", "u1") not in {text_of(RING.seed(text).to_bytes(16, "big")) for text in texts}
     assert "p" * 32 not in repr(RING)
+
+
+def test_a_seal_belongs_to_its_texts_and_to_the_pseudonym_key() -> None:
+    assert RING.seal("a", "b") == ring({2: NEW}, 2).seal("a", "b")
+    others = {RING.seal("a", "c"), RING.seal("ab", ""), RING.seal("", "ab"), RING.seal("a,b")}
+    others.add(Keyring({1: OLD}, 1, b"q" * 32).seal("a", "b"))
+    assert len(others - {RING.seal("a", "b")}) == 5
+
+
+def test_no_seal_is_a_seed_or_somebody_s_pseudonym() -> None:
+    seeds = {text_of(RING.seed(*texts).to_bytes(16, "big")) for texts in (("a", "b"), ("user", "u1"))}
+    assert seeds.isdisjoint({RING.seal("a", "b"), RING.seal("user", "u1")})
+    assert RING.pseudonym("user", "u1") not in {RING.seal("user:u1"), RING.seal("user", "u1")}

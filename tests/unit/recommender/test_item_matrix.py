@@ -52,11 +52,11 @@ def test_a_changed_row_is_a_row_of_another_matrix():
 
 
 def test_an_item_that_was_mended_is_shown_again_and_a_spoilt_one_is_not():
-    spoilt = replace(ITEMS[3], metadata={"price": "dear"})
-    before = ItemMatrix.of(CATALOGUE.amended([spoilt], 2), SPEC)
+    spoilt = CATALOGUE.amended([replace(ITEMS[3], metadata={"price": "dear"})], 2)
+    before = ItemMatrix.of(spoilt, SPEC)
     assert (list(before.misfits), before.catalogue.available[3]) == (["i3"], False)
     changed = [ITEMS[3], replace(ITEMS[5], metadata={"price": "dear"})]
-    after = ItemMatrix.of(CATALOGUE.amended([spoilt], 2).amended(changed, 3), SPEC, before)
+    after = ItemMatrix.of(spoilt.amended(changed, 3), SPEC, before)
     assert (list(after.misfits), after.catalogue.available[3], after.catalogue.available[5]) == (["i5"], True, False)
 
 
