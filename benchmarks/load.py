@@ -109,7 +109,7 @@ def run(
     if rate is not None:
         moments = _by_the_clock(started, until, rate, even)
     else:
-        moments = repeat(started, len(requests)) if until is None else _while_before(until)
+        moments = repeat(0.0, len(requests)) if until is None else _while_before(until)
     found = generator.drive(moments)
     return Load(
         len(found.latencies_s),
@@ -126,8 +126,8 @@ def run(
 
 
 def _while_before(until: float) -> Iterator[float]:
-    while (now := time.perf_counter()) < until:
-        yield now
+    while time.perf_counter() < until:
+        yield 0.0  # due at once: a moment that is still to come, by however little, is waited for
 
 
 def _by_the_clock(started: float, until: float | None, rate: float, even: bool) -> Iterator[float]:
@@ -211,7 +211,7 @@ class _Generator:
         while due is not None or self._busy:
             now = time.perf_counter()
             while due is not None and due <= now and self._idle:
-                self._send(next(requests), due if self._is_open else now)
+                self._send(next(requests), due if self._is_open else time.perf_counter())
                 due = next(moments, None)
             next_send_s = due - now if due is not None and self._idle else None
             if not self._read(_PATIENCE_S if next_send_s is None else max(0.0, next_send_s)) and next_send_s is None:

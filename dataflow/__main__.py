@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from dataflow.bounded import Pipeline
 from dataflow.publishing import Publisher
 from dataflow.recovery import recover
+from dataflow.traces import Traces
 from dataflow.trainer import CONSUMER, Trainer
 from omakase.adapters import (
     open_clock,
@@ -26,6 +28,9 @@ from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import TrainerGauges, serve_gauges
 from omakase.settings import TrainerSettings
 
+# On a machine that is all taken, serving goes before learning: what was recorded is learnt from a little later.
+_NICE = 5
+
 
 def build(settings: TrainerSettings) -> Trainer:
     product = Configuration.named_by(settings).newest.product
@@ -34,6 +39,7 @@ def build(settings: TrainerSettings) -> Trainer:
     batches, state = open_pending_batches(settings.state), open_training_state(settings.state)
     bus, shard = open_event_log(settings.bus), f"{settings.shard}-{state.incarnation()}"
     recover(bus, state, CONSUMER)
+    traces = Traces(shard)
     return Trainer(
         log=bus,
         state=state,
@@ -48,11 +54,13 @@ def build(settings: TrainerSettings) -> Trainer:
             time.monotonic,
             product.learning.max_click_rate_ratio,
             intervals_of(product),
+            traces.published,
         ),
         pipeline=Pipeline.of(product),
         clock=clock,
         shard=shard,
         max_messages=settings.max_messages,
+        traces=traces,
     )
 
 
@@ -65,6 +73,7 @@ def train(settings: TrainerSettings) -> None:
         trainer.drain()
     else:
         letters, models = open_dead_letters(settings.state), open_model_store(settings.models)
+        os.nice(_NICE)
         serve_gauges(settings.metrics_address, TrainerGauges(trainer.state, letters, trainer.log, models))
         trainer.run(stopping, settings.tick_s)
 

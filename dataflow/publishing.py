@@ -8,17 +8,20 @@ from dataclasses import replace
 from functools import reduce
 from itertools import groupby, pairwise
 from operator import add, attrgetter
+from typing import TypeAlias
 
 from omakase.core.calibration import UNCALIBRATED, Calibration, is_mature
 from omakase.core.errors import Conflict, Corrupt, OmakaseError
 from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.posterior import Statistics
 from omakase.ports.clock import Clock
-from omakase.ports.model_store import ABSENT, ModelKey, ModelStore
+from omakase.ports.model_store import ABSENT, Generation, ModelKey, ModelStore
 from omakase.ports.pending_batches import Batch, PendingBatches
 from omakase.snapshots import Snapshot, decode_snapshot, encode_snapshot
 
 log = logging.getLogger(__name__)
+
+OnPublished: TypeAlias = Callable[[ModelKey, int, Generation], None]
 
 _ATTEMPTS = 5
 _MANY = 32
@@ -50,7 +53,9 @@ class Publisher:
         monotonic: Callable[[], float],
         max_click_rate_ratio: float | None = None,
         intervals: Mapping[str, float] | None = None,
+        on_published: OnPublished = lambda *_: None,
     ) -> None:
+        """`on_published` is told which model holds its batches up to which sequence, and in which generation."""
         self._store = store
         self._batches = batches
         self._clock = clock
@@ -59,6 +64,7 @@ class Publisher:
         self._interval_s = interval_s
         self._intervals = intervals or {}
         self._monotonic = monotonic
+        self._on_published = on_published
         self._max_click_rate_ratio = max_click_rate_ratio
         self._published: dict[ModelKey, float] = {}
 
@@ -99,6 +105,7 @@ class Publisher:
                 log.error("model %s is %s; look at it, then: omakase models resume %s", key, grown.reason, key)
             else:
                 self._batches.settle(key, grown.sequences[self._shard], written, grown.published_at)
+                self._on_published(key, grown.sequences[self._shard], written)
             return
         raise Conflict(f"somebody else wrote {_ATTEMPTS} times in a row")
 

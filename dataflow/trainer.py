@@ -13,6 +13,7 @@ from threading import Event
 from dataflow.bounded import Outcome, Pipeline
 from dataflow.examples import example_row
 from dataflow.publishing import Publisher, batch_of
+from dataflow.traces import Traces
 from dataflow.transforms import MESSAGE, STATE
 from omakase.core.accounting import CLOCK_TOLERANCE_S, UNDECODABLE, Tally, clock_fault
 from omakase.core.calibration import Calibration
@@ -51,6 +52,7 @@ class Trainer:
     clock: Clock
     shard: str
     max_messages: int
+    traces: Traces | None = None
 
     def run(self, stopping: Event, tick_s: float) -> None:
         """Tick every `tick_s`, at once while it is behind, until `stopping` is set. A tick that fails is repeated."""
@@ -106,6 +108,7 @@ class Trainer:
         work += [(request_id, STATE + body) for request_id, body in states.items()]
         if not work and not messages:
             return
+        began_ns = time.time_ns()
         outcome = self.pipeline.run(work, now, before.closed_before)
         cursor = messages[-1].offset if messages else before.cursor
         learnt = {ModelKey(key): before.sequences.get(ModelKey(key), 0) + 1 for key in outcome.statistics}
@@ -116,6 +119,8 @@ class Trainer:
         replays = [logged.message.key for logged in messages if not logged.message.units]
         self.state.commit(replace(tick, replays=replays))
         self.log.acknowledge(CONSUMER, cursor)
+        if self.traces is not None:
+            self.traces.learnt(outcome.examples, progress.sequences, began_ns)
         for letter in tick.dead:
             log.error("dead letter %s: %s: %s", text_of(letter.key), letter.reason, letter.detail)
 

@@ -98,7 +98,7 @@ class _State:
         return self.shelves.current is not None and self.surfaces.current is not None and not self.is_draining
 
 
-def new_app(parts: Parts) -> FastAPI:
+def new_app(parts: Parts) -> RecommendationsRoute:
     """The application; its lifespan starts and stops polling, shipping and the channels to the recommenders."""
     state = _State(parts)
     fallback = Fallback(state.shelves, parts.keyring, parts.clock, parts.deliveries)
@@ -133,5 +133,5 @@ def new_app(parts: Parts) -> FastAPI:
     if parts.operators is not None:
         admin.install(app, parts.operators)
     bounds = {"max_body_bytes": parts.max_body_bytes, "max_requests": parts.max_requests}
-    app.add_middleware(RecommendationsRoute, gateway=gateway, gate=parts.storefronts, **bounds)  # the last is first
-    return app
+    # Outside of the app: its middleware costs more than the route.
+    return RecommendationsRoute(app, gateway, parts.storefronts, **bounds)

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TextIO, TypeAlias
 
 Format: TypeAlias = Literal["text", "json"]
 
@@ -28,12 +28,17 @@ _CORRELATION_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
 def set_up(service: str, level: str, style: Format = "text") -> None:
     """Call once, at the start of a process."""
-    handler = logging.StreamHandler()
-    handler.addFilter(_name_subjects)
-    handler.setFormatter(JsonLines(service) if style == "json" else TextLines(service))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[new_handler(service, style)], force=True)
     for noisy in ("uvicorn.error", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def new_handler(service: str, style: Format, stream: TextIO | None = None) -> logging.Handler:
+    """What writes the lines, to standard error or to `stream`."""
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(_name_subjects)
+    handler.setFormatter(JsonLines(service) if style == "json" else TextLines(service))
+    return handler
 
 
 def correlation_id_of(sent: bytes) -> str:

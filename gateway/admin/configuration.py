@@ -7,6 +7,7 @@ else, such as a ConfigMap, it is read-only here, and a PUT answers 501: change i
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel
@@ -20,7 +21,7 @@ from omakase.serving.http import problem
 router = APIRouter(prefix=f"{PREFIX}/configuration", tags=["admin"])
 
 _YAML = "application/yaml"
-_TEXT = {"content": {_YAML: {"schema": {"type": "string"}}}}
+_TEXT: dict[str, Any] = {"content": {_YAML: {}}}
 
 
 class ConfigurationAnswer(BaseModel):

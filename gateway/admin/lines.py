@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 # As the OpenAPI document has the body and the answer.
-LINES: dict[str, Any] = {"required": True, "content": {NDJSON: {"schema": {"type": "string"}}}}
-PROGRESS: dict[str, Any] = {"description": "A JSON line a chunk", "content": {NDJSON: {"schema": {"type": "string"}}}}
+_TEXT = {"schema": {"type": "string"}}
+LINES: dict[str, Any] = {"required": True, "content": {NDJSON: _TEXT, "text/plain": _TEXT}}
+PROGRESS: dict[str, Any] = {"description": "A JSON line a chunk", "content": {NDJSON: _TEXT}}
 CHUNK_LINES = 500
 CHUNK_BYTES = 1_000_000
 # Faults beyond are counted and not told: who sends all before he reads anything must find room for the answer.

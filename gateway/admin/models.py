@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +12,7 @@ from gateway.admin.call import PREFIX, Admin, Calling
 from gateway.admin.told import problems
 from omakase import models
 from omakase.configured import models_of
-from omakase.core.errors import Conflict, NotFound
+from omakase.core.errors import Conflict, Corrupt, NotFound
 from omakase.models import Damaged, Published
 from omakase.ports.model_store import Generation, ModelKey
 from omakase.snapshots import encode_snapshot
@@ -66,11 +67,11 @@ async def list_models(call: Calling) -> ModelsAnswer:
 @router.get(
     f"{_NAME}:snapshot",
     response_class=Response,
-    responses={**problems(404, 422, 503), 200: _BYTES},
+    responses={**problems(404, 409, 422, 503), 200: _BYTES},
     summary="The newest snapshot, to keep",
 )
 async def get_snapshot(name: str, call: Calling) -> Response:
-    found = await call.admin.blocking(_newest, call.admin, name)
+    found = await _done(call, lambda: _newest(call.admin, name))
     call.note(found.key)
     return Response(encode_snapshot(found.snapshot), media_type="application/octet-stream")
 
@@ -110,7 +111,7 @@ async def put_model(name: str, request: Request, call: Calling) -> ModelAnswer:
             raise NotFound(f"the configuration has no model of this name; known: {', '.join(configured)}")
         return models.put(call.admin.models, found[0], body, call.admin.clock.now())
 
-    return _noted(call, await call.admin.blocking(put))
+    return _noted(call, await _done(call, put))
 
 
 @router.post(f"{_NAME}:freeze", responses=problems(404, 409, 422, 503), summary="Stop learning")
@@ -120,7 +121,7 @@ async def freeze_model(name: str, call: Calling) -> ModelAnswer:
     def freeze() -> Published:
         return models.freeze(call.admin.models, models.resolve(call.admin.models, name), call.admin.clock.now())
 
-    return _noted(call, await call.admin.blocking(freeze))
+    return _noted(call, await _done(call, freeze))
 
 
 @router.post(f"{_NAME}:rollback", responses=problems(400, 404, 409, 413, 422, 503), summary="Serve an older generation")
@@ -132,7 +133,7 @@ async def roll_back_model(name: str, rollback: RollbackRequest, call: Calling) -
         key = models.resolve(store, name)
         return models.roll_back(store, key, to, call.admin.clock.now(), _settled(call.admin, key))
 
-    return _noted(call, await call.admin.blocking(roll_back))
+    return _noted(call, await _done(call, roll_back))
 
 
 @router.post(f"{_NAME}:resume", responses=problems(404, 409, 422, 503), summary="Learn again")
@@ -142,11 +143,19 @@ async def resume_model(name: str, call: Calling) -> ModelAnswer:
     def resume() -> Published:
         return models.resume(call.admin.models, models.resolve(call.admin.models, name), call.admin.clock.now())
 
-    return _noted(call, await call.admin.blocking(resume))
+    return _noted(call, await _done(call, resume))
 
 
 def _newest(admin: Admin, name: str) -> Published:
     return models.newest(admin.models, models.resolve(admin.models, name))
+
+
+async def _done(call: Calling, work: Callable[[], Published]) -> Published:
+    """Raises: Conflict where the newest snapshot cannot be read, and the message says what to do first."""
+    try:
+        return await call.admin.blocking(work)
+    except Corrupt as error:
+        raise Conflict(str(error)) from error
 
 
 def _settled(admin: Admin, key: ModelKey) -> dict[str, int]:

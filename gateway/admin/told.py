@@ -9,7 +9,7 @@ Responses: TypeAlias = dict[int | str, dict[str, Any]]
 _SENTENCES = {
     400: "The body is not JSON",
     404: "No such thing",
-    409: "Somebody else has changed it meanwhile: read again",
+    409: "Somebody else keeps changing it, or it cannot be read: `detail` says what to do",
     412: "`If-Match` names another state: read again",
     413: "Too large a body",
     422: "It does not fit; see `detail`, and `errors` if there are any",

@@ -8,7 +8,21 @@ import typer
 from rich.console import Console
 
 from omakase import __version__
-from omakase.cli import demo, events, experiments, imports, keys, models, repairs, replay, results, up, users, validate
+from omakase.cli import (
+    demo,
+    events,
+    experiments,
+    follow,
+    imports,
+    keys,
+    models,
+    repairs,
+    replay,
+    results,
+    up,
+    users,
+    validate,
+)
 from omakase.core.errors import InvalidConfig, InvalidInput, OmakaseError
 
 app = typer.Typer(
@@ -22,6 +36,7 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
+app.command("follow")(follow.follow)
 app.add_typer(imports.items, name="items")
 app.add_typer(imports.contexts, name="contexts")
 models.app.command("rebuild")(repairs.rebuild)

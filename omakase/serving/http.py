@@ -215,7 +215,7 @@ class BodyLimit:
         return counted
 
 
-async def serve(app: FastAPI, settings: HttpSettings) -> None:
+async def serve(app: ASGIApp, settings: HttpSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight within `drain_s`.
 
     The app's lifespan starts and stops what belongs to it. With `http_fd` the listening socket is the supervisor's,

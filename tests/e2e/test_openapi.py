@@ -11,8 +11,10 @@ import pytest
 
 from omakase.accounts import read_account
 from omakase.adapters import open_catalogue_store
+from omakase.api_keys import Scope
 from omakase.core.catalogue import Item
 from omakase.deployment import Deployment
+from omakase.issuing import create_key
 from omakase.supervisor import Supervisor
 from tests.integration.test_supervisor import PRODUCT
 
@@ -38,8 +40,19 @@ def resident_mb(up: Supervisor, service: str) -> float:
     return int(kilobytes) / 1024
 
 
-@pytest.mark.parametrize("service", ["gateway", "tracking"])
-def test_no_request_breaks_a_service_and_every_answer_is_documented(up: Supervisor, service: str) -> None:
+def paths_of(up: Supervisor, who: str) -> list[str]:
+    """Which paths they ask, and what they show. To forget people takes seconds each: it has tests of its own."""
+    if who != "operator":
+        return ["--exclude-path-regex", "^/admin/"]
+    key = create_key(up.deployment.keys, "ops", Scope.ADMIN)
+    only = ["--include-path-regex", "^/admin/", "--exclude-path", "/admin/v1/users:forget"]
+    return ["-H", f"Authorization: Bearer {key}", *only]
+
+
+@pytest.mark.parametrize(
+    ("service", "who"), [("gateway", "storefront"), ("gateway", "operator"), ("tracking", "browser")]
+)
+def test_no_request_breaks_a_service_and_every_answer_is_documented(up: Supervisor, service: str, who: str) -> None:
     url = up.gateway_url if service == "gateway" else up.tracking_url
     before, pid = resident_mb(up, service), up.processes[service].pid
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -56,6 +69,7 @@ def test_no_request_breaks_a_service_and_every_answer_is_documented(up: Supervis
                 "--phases",
                 "examples,coverage,fuzzing",
             ),
+            *paths_of(up, who),
             *("--suppress-health-check", "all", "--request-timeout", "10", "--generation-database", "none"),
         ],
         check=False,

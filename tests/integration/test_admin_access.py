@@ -11,7 +11,7 @@ import pytest
 from omakase.api_keys import Scope
 from omakase.issuing import create_key, revoke_key
 from tests.integration.backoffice import ADMIN, Operator
-from tests.integration.stage import RunningGateway, Shop, Stage, free_port
+from tests.integration.stage import RunningGateway, Shop, Stage, free_port, until
 
 PERSON = "Grace-Hopper"
 
@@ -25,6 +25,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         running = RunningGateway(stage, shop, directory / "gateway", f"127.0.0.1:{free_port()}")
         yield running
         running.stop()
+
+
+def lines_of(key: str, caplog: pytest.LogCaptureFixture) -> list[dict]:
+    told = [record.getMessage() for record in caplog.records if record.name == "omakase.audit"]
+    lines = [json.loads(line.removeprefix("admin ")) for line in told]
+    return [line for line in lines if line["key"] == key]
 
 
 def documented(gateway: RunningGateway) -> dict[tuple[str, str], dict]:
@@ -82,9 +88,9 @@ def test_every_call_leaves_one_line_without_anything_personal(gateway, caplog):
         operator.does("POST", "/contexts:get", {"user_id": PERSON})
         operator.does("POST", "/contexts:get", {"user_id": f"{PERSON}-2", "name": PERSON}, expecting=422)
         operator.does("POST", "/users:forget", {"user_id": PERSON}, expecting=501)
-    lines = [record.getMessage() for record in caplog.records if record.name == "omakase.audit"]
+        until(lambda: len(lines_of("ada", caplog)) == 6, "the last line is written")
     common = {"key": "ada", "method": "POST"}
-    assert [json.loads(line.removeprefix("admin ")) for line in lines] == [
+    assert lines_of("ada", caplog) == [
         {"key": "ada", "method": "PATCH", "path": f"{ADMIN}/items/{{item_id}}", "ids": ["i3"], "status": 200},
         {"key": "ada", "method": "GET", "path": f"{ADMIN}/items/{{item_id}}", "status": 404},
         {**common, "path": f"{ADMIN}/contexts:put", "done": 1, "failed": 1, "status": 200},

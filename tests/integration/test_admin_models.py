@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from omakase.core.posterior import Statistics
+from omakase.deployment import Deployment
+from omakase.premises import Premises
 from omakase.snapshots import decode_snapshot, encode_snapshot
 from tests.integration.backoffice import Operator
 from tests.integration.stage import START, RunningGateway, RunningRecommender, Shop, Stage, free_port, until
@@ -99,13 +101,21 @@ def test_what_is_no_snapshot_of_this_model_is_refused(operator, shop):
     assert operator.does("GET", "/models/clicks")["history"] == [1]
 
 
-def test_a_corrupt_model_is_told_and_rolled_back_only_by_who_knows_what_was_learnt(operator, shop):
+def test_a_corrupt_model_is_rolled_back_only_by_who_knows_what_was_learnt(stage, shop, operator, tmp_path):
     shop.publish()
+    snapshot = operator.send("GET", "/models/clicks:snapshot")[2]
     shop.publish_bytes(b"nonsense")
     (found,) = operator.does("GET", "/models")["models"]
     assert (found["generation"], "not a model snapshot" in found["corrupt"], found["examples"]) == (2, True, None)
     answer = operator.does("POST", "/models/clicks:rollback", {}, expecting=409)
     assert "where the trainer keeps its state" in answer["detail"]
+    operator.does("PUT", "/models/clicks", snapshot, expecting=409)
+    for method, action in (("GET", "snapshot"), ("POST", "freeze"), ("POST", "resume")):
+        operator.does(method, f"/models/clicks:{action}", expecting=409)
+    premises = Premises(Deployment(tmp_path / "c", tmp_path / "data"), shop.clock)
+    gateway = RunningGateway(stage, shop, tmp_path / "other", f"127.0.0.1:{free_port()}", premises=premises)
+    assert Operator(gateway).does("POST", "/models/clicks:rollback", {})["reason"] == "rollback to 1"
+    gateway.stop()
 
 
 def test_a_store_that_is_away_is_a_503(operator, shop, tmp_path):

@@ -84,9 +84,24 @@ def test_everybody_it_is_connected_with_is_answered_and_told_that_it_is_the_last
             busy.request("GET", "/slow")
             until(lambda: old.app.slow_ones == 1, "a request is in flight")
             old.leave()
+            stage.soon(old.app.may_answer.set)
+            assert answer(busy) == (200, "old", "close")
             assert ask(kept) == (200, "old", "close")
             status, _, last = ask(prober, "/readyz")
             assert (status, last) == (503, "close")
+            assert idle.sock.recv(1) == b""
+            old.ended.result(PATIENCE_S)
+
+
+def test_it_waits_for_a_request_in_flight_longer_than_for_an_idle_connection(stage: Stage) -> None:
+    with listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        old = Serving(stage, "old", sock)
+        with connected(port) as busy, connected(port) as idle:
+            assert ask(idle) == (200, "old", None)
+            busy.request("GET", "/slow")
+            until(lambda: old.app.slow_ones == 1, "a request is in flight")
+            old.leave()
             assert idle.sock.recv(1) == b""
             assert not old.ended.done()
             stage.soon(old.app.may_answer.set)

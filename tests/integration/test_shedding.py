@@ -1,29 +1,33 @@
-"""More requests at once than can be answered: the gateway over real HTTP, before a recommender that says nothing."""
+"""More requests at once than can be answered: the gateway over real HTTP, before a recommender that hangs."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
-from omakase.serving.http import listen
-from tests.integration.stage import RunningGateway, until
+from tests.integration.stage import RunningGateway, RunningRecommender, Stage, until
 
 BODY = json.dumps({"placement": "home-top", "user_id": "u1"}).encode()
+CALLERS, WAITING = 24, 16
 
 
 def test_what_cannot_wait_is_told_to_come_back_and_the_rest_is_answered(stage, shop, tmp_path):
-    with listen("127.0.0.1", 0) as silent, ThreadPoolExecutor(24) as callers:
-        target = f"127.0.0.1:{silent.getsockname()[1]}"
-        gateway = RunningGateway(stage, shop, tmp_path / "gateway", target, timeout_s=0.4, max_requests=1)
-        asked = [callers.submit(gateway.send, "POST", "/v1/recommendations", BODY) for _ in range(24)]
-        until(lambda: sum(one.done() for one in asked) >= 24 - 1 - 16, "those for whom there is no room are told")
+    with ExitStack() as held:
+        callers, other = held.enter_context(ThreadPoolExecutor(CALLERS)), held.enter_context(Stage())
+        hanging = RunningRecommender(other, shop, tmp_path / "spool").ready()
+        held.callback(hanging.stop)
+        gateway = RunningGateway(stage, shop, tmp_path / "gateway", hanging.target, max_requests=1)
+        held.callback(gateway.stop)
+        until(lambda: not gateway.ask(placement="home-top", user_id="u1")["fallback"], "the recommender answers")
+        other.freeze(1.5)
+        asked = [callers.submit(gateway.send, "POST", "/v1/recommendations", BODY) for _ in range(CALLERS)]
+        until(lambda: sum(one.done() for one in asked) >= CALLERS - 1 - WAITING, "those without room are told")
         assert gateway.send("GET", "/readyz")[0] == 200
         answers = [one.result() for one in asked]
         statuses = Counter(status for status, _, _ in answers)
         assert set(statuses) == {200, 503}
-        assert statuses[503] >= 24 - 1 - 16
+        assert statuses[503] >= CALLERS - 1 - WAITING
         assert {headers.get("retry-after") for status, headers, _ in answers if status == 503} == {"1"}
-        assert all(json.loads(body)["fallback"] for status, _, body in answers if status == 200)
-        assert gateway.ask(placement="home-top", user_id="u1")["fallback"]
-        gateway.stop()
+        assert gateway.send("POST", "/v1/recommendations", BODY)[0] == 200
