@@ -1,8 +1,8 @@
 """Traces: the way of one request through the services and on to learning, as spans for an OTLP receiver.
 
 Off unless `start` is called: nothing that makes or sends spans is imported then, and what is asked here costs a look
-at a variable. A trace begins at the gateway, for some requests; others carry its `traceparent` (W3C Trace Context) in their
-records and add to it. No span holds personal data.
+at a variable. A trace begins at the gateway, for some requests; its `traceparent` (W3C Trace Context) goes along in
+messages and records, and who meets it adds to the trace. No span holds personal data.
 """
 
 from __future__ import annotations
