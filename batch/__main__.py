@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from omakase.core.errors import InvalidInput
 from omakase.serving import process
 from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import LoaderGauges, serve_gauges
+from omakase.serving.priority import give_way
 from omakase.settings import BatchSettings
 
 CURSOR = "warehouse.cursor"
@@ -52,7 +52,7 @@ def jobs_of(settings: BatchSettings) -> dict[str, Job]:
 
 def work(settings: BatchSettings, arguments: list[str]) -> None:
     if not arguments:
-        os.nice(_NICE)  # before there are further threads, which inherit it
+        give_way(_NICE)
     jobs = jobs_of(settings)
     unknown = [name for name in arguments if name not in (*jobs, "--drain")]
     if unknown:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import selectors
 import socket
@@ -137,6 +138,9 @@ def _by_the_clock(started: float, until: float | None, rate: float, even: bool) 
         at += 1 / rate if even else rng.expovariate(rate)
 
 
+_MOST_SELECTED = 1000
+
+
 class _Line:
     """A connection. `due` is when its request was due, None while it carries none. It `is_kept` once it has brought an
     answer, and `is_last` if that said that it was the last."""
@@ -198,8 +202,10 @@ class _Generator:
         parts = urlsplit(url)
         self._address = (parts.hostname, parts.port)
         self._requests, self._items, self._keep_bodies = requests, items, keep_bodies
-        # epoll rounds a wait up to a millisecond; select does not, and is slower: it is for waiting by the clock.
-        self._selector = selectors.SelectSelector() if is_open else selectors.DefaultSelector()
+        # epoll rounds a wait up to a millisecond; select does not, and is slower: it is for waiting by the clock, where
+        # few enough files are open.
+        may_select = is_open and len(os.listdir("/dev/fd")) + connections < _MOST_SELECTED
+        self._selector = selectors.SelectSelector() if may_select else selectors.DefaultSelector()
         self._is_open, self._idle, self._busy = is_open, deque[_Line](), 0
         self.found = _Found()
         for _ in range(connections):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from omakase.configured import intervals_of, learners_of
 from omakase.serving import process
 from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import TrainerGauges, serve_gauges
+from omakase.serving.priority import give_way
 from omakase.settings import TrainerSettings
 
 # On a machine that is all taken, serving goes before learning: what was recorded is learnt from a little later.
@@ -73,7 +73,7 @@ def train(settings: TrainerSettings) -> None:
         trainer.drain()
     else:
         letters, models = open_dead_letters(settings.state), open_model_store(settings.models)
-        os.nice(_NICE)
+        give_way(_NICE)
         serve_gauges(settings.metrics_address, TrainerGauges(trainer.state, letters, trainer.log, models))
         trainer.run(stopping, settings.tick_s)
 

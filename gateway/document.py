@@ -12,7 +12,7 @@ from gateway.answers import EXAMPLE, Page, Recommendation
 from gateway.api import PageRequest, RecommendationRequest
 from gateway.idempotency import MAX_KEY
 from gateway.route import PAGE_PATH, PATH
-from omakase.serving.http import inline_schema
+from omakase.serving.openapi import inline_schema, problem_told
 
 _EXPLAIN = "Say why each item stands where it does."
 _TIMEOUT = "How long to wait for a recommender before a fallback is the answer; never longer than is configured."
@@ -38,14 +38,15 @@ def _add(
         200: {
             "content": {"application/json": {"schema": inline_schema(msgspec.json.schema(answer)), "example": example}}
         },
-        400: _told("The body is not JSON in UTF-8"),
-        401: _told("No API key, or one that is not known"),
-        403: _told("The API key is for other placements, or the override for somebody else"),
-        404: _told("No such placement"),
-        413: _told("Too large a body"),
-        422: _told("It does not fit"),
-        429: _told("More requests than the API key may make"),
-        503: _told("Before the first catalogue, and when there are too many requests at once"),
+        400: problem_told("The body is not JSON in UTF-8"),
+        401: problem_told("No API key, or one that is not known"),
+        403: problem_told("The API key is for other placements, or the override for somebody else"),
+        404: problem_told("No such placement"),
+        413: problem_told("Too large a body"),
+        415: problem_told("A compressed body"),
+        422: problem_told("It does not fit"),
+        429: problem_told("More requests than the API key may make"),
+        503: problem_told("Before the first catalogue, and when there are too many requests at once"),
     }
     app.add_api_route(
         path,
@@ -67,7 +68,3 @@ async def _answered_before(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_KEY, description=_REPEATED)] = None,
 ) -> Response:
     raise AssertionError("answered before it comes here")
-
-
-def _told(what: str) -> dict[str, object]:
-    return {"description": what, "content": {"application/problem+json": {}}}

@@ -17,7 +17,8 @@ from pydantic_core import from_json
 from omakase import __version__
 from omakase.core.events import Event
 from omakase.ports.clock import Clock
-from omakase.serving.http import inline_schema, install, problem
+from omakase.serving.http import install, problem
+from omakase.serving.openapi import inline_schema, problem_told
 from tracking.door import OPEN, Door
 from tracking.events import EventsIn, EventsOut, Reader, Rejected, Rejection
 from tracking.intake import Intake
@@ -32,13 +33,19 @@ _GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _EVENTS = inline_schema(EventsIn.model_json_schema())
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EVENTS}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "not JSON, or not an object with a list of events"},
-    401: {"description": "a key that is not ours, or is revoked"},
-    403: {"description": "a key that is not of scope server"},
-    413: {"description": "the body is too large"},
-    422: {"description": "too many events in one body, or a pixel's event that cannot be accepted"},
-    429: {"description": "more often than the key may; again after Retry-After"},
-    503: {"description": "the events could not be stored; send them again after Retry-After"},
+    400: problem_told("not JSON, or not an object with a list of events"),
+    401: problem_told("a key that is not ours, or is revoked"),
+    403: problem_told("a key that is not of scope server"),
+    413: problem_told("the body is too large"),
+    415: problem_told("a compressed body"),
+    422: problem_told("too many events in one body"),
+    429: problem_told("more often than the key may; again after Retry-After"),
+    503: problem_told("the events could not be stored; send them again after Retry-After"),
+}
+_OF_PIXEL: dict[int | str, dict[str, Any]] = {
+    **{status: _PROBLEMS[status] for status in (401, 403, 429, 503)},
+    422: problem_told("an event that cannot be accepted"),
+    200: {"content": {"image/gif": {}}},
 }
 
 
@@ -76,19 +83,20 @@ def create_app(
         answer = EventsOut(accepted=len(events), rejected=rejected).model_dump_json()
         return Response(answer, HTTPStatus.ACCEPTED, media_type="application/json")
 
-    @app.get("/v1/pixel.gif", response_class=Response, responses={**_PROBLEMS, 200: {"content": {"image/gif": {}}}})
+    @app.get("/v1/pixel.gif", response_class=Response, responses=_OF_PIXEL)
     async def get_pixel(
         request: Request,
         d: Annotated[str, Query(description="delivery_id")],
         t: Annotated[str, Query(description="type")] = "impression",
     ) -> Response:
         """Accept one event by an image. The event's time is when the image is asked for."""
+        caller = door.caller(request)
         try:
             event = reader.read({"delivery_id": d, "type": t}, clock.now())
         except Rejected as fault:
             REJECTED.labels(fault.reason).inc()
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{fault.reason}: {fault.detail}")
-        await accept(door.judge([event], door.caller(request)))
+        await accept(door.judge([event], caller))
         return Response(_GIF, media_type="image/gif")
 
     return app

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from omakase.ports.clock import Clock
 from omakase.ports.orders import Order
-from omakase.serving.http import inline_schema
+from omakase.serving.openapi import inline_schema, problem_told
 from tracking.api import ACCEPTED, REJECTED
 from tracking.desk import OrderDesk
 from tracking.door import Door
@@ -21,13 +21,14 @@ from tracking.orders import OrderIn, OrderReader, OrdersIn
 _EITHER = {"oneOf": [inline_schema(OrderIn.model_json_schema()), inline_schema(OrdersIn.model_json_schema())]}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _EITHER}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "not JSON, or neither an order line nor an object with a list of them"},
-    401: {"description": "no key, one that is not ours, or one that is revoked"},
-    403: {"description": "a key that is not of scope server"},
-    413: {"description": "the body is too large"},
-    422: {"description": "too many order lines in one body"},
-    429: {"description": "more often than the key may; again after Retry-After"},
-    503: {"description": "the orders could not be stored; send them again after Retry-After"},
+    400: problem_told("not JSON, or neither an order line nor an object with a list of them"),
+    401: problem_told("no key, one that is not ours, or one that is revoked"),
+    403: problem_told("a key that is not of scope server"),
+    413: problem_told("the body is too large"),
+    415: problem_told("a compressed body"),
+    422: problem_told("too many order lines in one body"),
+    429: problem_told("more often than the key may; again after Retry-After"),
+    503: problem_told("the orders could not be stored; send them again after Retry-After"),
 }
 
 

@@ -61,6 +61,8 @@ class EventIn(BaseModel):
 class EventsIn(BaseModel):
     """A batch of events. Each is accepted or rejected on its own."""
 
+    model_config = ConfigDict(extra="forbid")
+
     events: list[EventIn]
 
 

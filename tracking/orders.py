@@ -64,6 +64,8 @@ class OrderIn(BaseModel):
 class OrdersIn(BaseModel):
     """Order lines. Each is accepted or rejected on its own."""
 
+    model_config = ConfigDict(extra="forbid")
+
     conversions: list[OrderIn]
 
 

@@ -40,7 +40,7 @@ class ContextAnswer(BaseModel):
 @router.post(
     ":put",
     response_class=Response,
-    responses={**problems(501, 503), 200: PROGRESS},
+    responses={**problems(415, 501, 503), 200: PROGRESS},
     openapi_extra={"requestBody": LINES},
     summary="Replace what is known of people",
 )
@@ -59,7 +59,11 @@ async def get_context(person: PersonRequest, call: Calling) -> ContextAnswer:
 
 
 @router.post(
-    ":delete", status_code=204, responses=problems(400, 413, 422, 501, 503), summary="Drop what is known of a person"
+    ":delete",
+    status_code=204,
+    response_class=Response,
+    responses=problems(400, 413, 422, 501, 503),
+    summary="Drop what is known of a person",
 )
 async def delete_context(person: PersonRequest, call: Calling) -> None:
     """Facts and clicks, and nothing else: `users:forget` forgets a person everywhere."""

@@ -91,7 +91,7 @@ async def patch_item(item_id: str, entry: Change, call: Calling) -> ItemAnswer:
 @router.post(
     ":bulk",
     response_class=Response,
-    responses={**problems(503), 200: PROGRESS},
+    responses={**problems(415, 503), 200: PROGRESS},
     openapi_extra={"requestBody": LINES},
     summary="Add or replace many items",
 )
@@ -103,7 +103,7 @@ async def put_items(call: Calling) -> Response:
 @router.post(
     ":patch",
     response_class=Response,
-    responses={**problems(503), 200: PROGRESS},
+    responses={**problems(415, 503), 200: PROGRESS},
     openapi_extra={"requestBody": LINES},
     summary="Change many items",
 )

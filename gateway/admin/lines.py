@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 NDJSON = "application/x-ndjson"
 # As the OpenAPI document has the body and the answer.
 _TEXT = {"schema": {"type": "string"}}
-LINES: dict[str, Any] = {"required": True, "content": {NDJSON: _TEXT, "text/plain": _TEXT}}
+LINES: dict[str, Any] = {"content": {NDJSON: _TEXT, "text/plain": _TEXT}}
 PROGRESS: dict[str, Any] = {"description": "A JSON line a chunk", "content": {NDJSON: _TEXT}}
 CHUNK_LINES = 500
 CHUNK_BYTES = 1_000_000

@@ -15,6 +15,9 @@ Answer = TypeVar("Answer")
 
 _numbers = count()  # of two questions with one deadline neither is the smaller
 
+# A call costs about as much as so many answers.
+_FEW = 8
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[Question, Answer]):
@@ -48,6 +51,7 @@ class Coalescer(Generic[Question, Answer]):
     _waiting: deque[Waiting[Question, Answer]] = field(default_factory=deque, init=False)
     _asked: list[tuple[float, int, Waiting[Question, Answer]]] = field(default_factory=list, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _under_way: int = field(default=0, init=False)
     _is_due: bool = field(default=False, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -74,14 +78,16 @@ class Coalescer(Generic[Question, Answer]):
         return asyncio.get_running_loop().time() - self._waiting[0].asked_at if self._waiting else 0.0
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._waiting and not self._is_due and len(self._tasks) < self.calls:
+        if self._waiting and not self._is_due and self._under_way < self.calls:
             self._is_due = True
             loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._is_due = False
         batch: list[Waiting[Question, Answer]] = []
-        while self._waiting and len(batch) < self.most:
+        # Shared out among the calls that are free, so that one is worked on while another travels; few go together.
+        share = max(_FEW, -(-len(self._waiting) // (self.calls - self._under_way)))
+        while self._waiting and len(batch) < min(share, self.most):
             waiting = self._waiting.popleft()
             if not waiting.answer.done():  # expired, or its caller has gone
                 batch.append(waiting)
@@ -90,7 +96,8 @@ class Coalescer(Generic[Question, Answer]):
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._call(batch))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
+        self._under_way += 1
         self._look(loop)
 
     async def _call(self, batch: Sequence[Waiting[Question, Answer]]) -> None:
@@ -98,6 +105,9 @@ class Coalescer(Generic[Question, Answer]):
             answers = await self.send(batch)
         except Exception as error:
             answers = [error] * len(batch)
+        self._under_way -= 1
+        if self._waiting and not self._is_due:
+            self._begin()  # before the answers are handed out: the other side is not to wait for this one
         for waiting, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 if not waiting.answer.done():
@@ -106,10 +116,6 @@ class Coalescer(Generic[Question, Answer]):
                 self.late(waiting.question, answer)
             else:
                 waiting.answer.set_result(answer)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._look(task.get_loop())
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,14 @@ class Ended(Exception):
     """The recommender ended the stream before it took the batch: nothing was done."""
 
 
+class Broken(Exception):
+    """The stream broke off, or could not be opened, for which gRPC has many words."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.details = details
+
+
 class Lanes:
     """Keeps streams open between batches; each has one batch under way. As many as there are batches at once."""
 
@@ -27,8 +35,7 @@ class Lanes:
     async def exchange(self, batch: pb.RecommendBatch, timeout_s: float) -> pb.RecommendReplies:
         """The replies to a batch.
 
-        Raises: Ended; TimeoutError, and then nobody knows what was done; grpc.RpcError, likewise, unless it says that
-        there was no connection.
+        Raises: Ended; TimeoutError or Broken, and then nobody knows what was done.
         """
         lane = self._take()
         try:
@@ -37,13 +44,15 @@ class Lanes:
                 replies = await lane.read()
         except asyncio.InvalidStateError as error:  # it ended between two batches, and before this one was sent
             raise Ended("the stream had ended") from error
+        except grpc.aio.AioRpcError as error:
+            raise Broken(error.code(), error.details() or "") from error
         except BaseException:
             lane.cancel()
             raise
         if not isinstance(replies, pb.RecommendReplies):
             code = await lane.code()
             if code is not grpc.StatusCode.OK:
-                raise grpc.aio.AioRpcError(code, await lane.initial_metadata(), await lane.trailing_metadata())
+                raise Broken(code, await lane.details())
             raise Ended("the recommender ended the stream")
         self._idle.append(lane)
         return replies

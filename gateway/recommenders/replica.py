@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway import metrics
 from gateway.recommenders.breaker import Breaker
 from gateway.recommenders.coalescing import Waiting
-from gateway.recommenders.lanes import Ended, Lanes
+from gateway.recommenders.lanes import Broken, Ended, Lanes
 from omakase.core.errors import InvalidInput, NotFound, Unavailable
 from omakase.serving import tracing
 from omakase.serving.rpc import error_for, knowing, new_channel
@@ -109,8 +109,8 @@ class Replica:
             return [Away("unavailable", str(ended), is_untouched=True)] * len(batch)
         except TimeoutError:
             return [self._failed(grpc.StatusCode.DEADLINE_EXCEEDED, "no reply in time")] * len(batch)
-        except grpc.RpcError as call:
-            return [self._failed(call.code(), call.details() or "")] * len(batch)
+        except Broken as broken:
+            return [self._failed(grpc.StatusCode.UNAVAILABLE, broken.details)] * len(batch)
         finally:
             self.calls -= 1
             if began_ns:

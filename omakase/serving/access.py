@@ -185,8 +185,13 @@ class _Bucket:
 
 
 def _shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What stands behind `Bearer`, empty for another scheme; None without the header."""
+    """What stands behind `Bearer`, empty for another scheme; None without the header.
+
+    Two such headers are none of ours: a proxy before us may have looked at the other one.
+    """
+    shown: bytes | None = None
     for name, value in headers:
         if name == _HEADER:
-            return value[len(_SCHEME) :].strip() if value[: len(_SCHEME)].lower() == _SCHEME else b""
-    return None
+            is_ours = shown is None and value[: len(_SCHEME)].lower() == _SCHEME
+            shown = value[len(_SCHEME) :].strip() if is_ours else b""
+    return shown

@@ -32,8 +32,9 @@ class Arrivals:
                 correlation_id = correlation_id_of(value)
             elif name == b"traceparent":
                 traceparent = tracing.traceparent_of(value)
+        # A request has a context of its own, but begins with that of the one it was pipelined behind.
+        CORRELATION_ID.set(correlation_id)
         if correlation_id:
-            CORRELATION_ID.set(correlation_id)  # a request has a context of its own, which ends with it
             send = _echoing(send, correlation_id)
         if tracing.is_on() and scope["path"] in _TRACED:
             with tracing.entry(scope["path"], traceparent):

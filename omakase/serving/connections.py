@@ -9,9 +9,11 @@ import asyncio
 import logging
 import resource
 import ssl
+import sys
 from functools import partial
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -55,6 +57,7 @@ class Connection(HttpToolsProtocol):
         # What it waits for, and since when. It holds on to the object: another one never has its identity.
         self._awaited: tuple[str, object] = ("", None)
         self._awaited_since = 0.0
+        self._data = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -62,7 +65,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(503, "connections", f"{self._max_connections} connections are open already")
 
     def data_received(self, data: bytes) -> None:
+        self._data = data
         super().data_received(data)
+        self._data = b""  # connections are kept by the thousand
         cycle = self.cycle
         if cycle is not None and cycle.scope is self.scope and not cycle.more_body:
             self._unfinished_bytes = 0
@@ -86,8 +91,29 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed", "what was sent is not HTTP/1.1")
 
+    def on_headers_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
     def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it had not asked to be upgraded."""
+        """A request that asks for another protocol, as Java's client does first, is read as if it had not.
+
+        The parser has stopped behind its head, and takes no body. Another one gets the head without the wish.
+        """
+        stopped, method = sys.exc_info()[1], self.parser.get_method()
+        if not isinstance(stopped, httptools.HttpParserUpgrade) or method == b"CONNECT":
+            self.send_400_response("")
+            return
+        version = self.parser.get_http_version().encode()
+        fields = [name + b": " + value + b"\r\n" for name, value in self.headers if name != b"upgrade"]
+        head = [method, b" ", self.url, b" HTTP/", version, b"\r\n", *fields, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._data = b"".join(head) + self._data[stopped.args[0] :]
+        super().data_received(self._data)
 
     def expire(self, now: float, timeout_s: float) -> None:
         """End what has kept us waiting for `timeout_s`. To be called every second or so."""

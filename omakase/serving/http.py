@@ -11,7 +11,6 @@ from errno import EADDRNOTAVAIL
 from http import HTTPStatus
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -37,6 +36,7 @@ from omakase.core.errors import (
 from omakase.logs import CORRELATION_ID, correlate
 from omakase.serving.arrivals import Arrivals
 from omakase.serving.connections import GuardedServer
+from omakase.serving.openapi import problem_told, tell_own_errors
 from omakase.serving.refusals import Refusals
 from omakase.serving.tls import Pair
 from omakase.settings import HttpSettings
@@ -61,6 +61,7 @@ HEADERS = [
     ("cache-control", "no-store"),
 ]
 HSTS = ("strict-transport-security", "max-age=31536000")
+_COMPRESSED = "Content-Encoding: send the body as it is, not compressed"
 CORS_METHODS = ["GET", "POST"]
 CORS_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key"]
 
@@ -80,25 +81,6 @@ def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
 
 
-def inline_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a body that a route reads by itself, without references: it stands in the OpenAPI alone."""
-    schema = dict(schema)
-    definitions = schema.pop("$defs", {})
-
-    def inlined(part: Any) -> Any:
-        if isinstance(part, dict) and "$ref" in part:
-            return {
-                **inlined(definitions[part["$ref"].rpartition("/")[2]]),
-                **{k: v for k, v in part.items() if k != "$ref"},
-            }
-        if isinstance(part, dict):
-            return {name: inlined(element) for name, element in part.items()}
-        return [inlined(element) for element in part] if isinstance(part, list) else part
-
-    found: dict[str, Any] = inlined(schema)
-    return found
-
-
 def status_of(error: OmakaseError) -> HTTPStatus:
     """What an error of the core is at this edge."""
     return next(status for kind, status in STATUS if isinstance(error, kind))
@@ -109,7 +91,7 @@ def failure_status(error: Exception) -> HTTPStatus:
     if isinstance(error, HTTPException):
         return HTTPStatus(error.status_code)
     if isinstance(error, RequestValidationError):
-        return HTTPStatus.UNPROCESSABLE_ENTITY
+        return HTTPStatus.BAD_REQUEST if _no_json(error) else HTTPStatus.UNPROCESSABLE_ENTITY
     return status_of(error) if isinstance(error, OmakaseError) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -129,11 +111,16 @@ def failure(error: Exception) -> Response:
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """The body of a request. Raises: HTTPException 413 as soon as it is too long; ClientDisconnect."""
+    """The body of a request.
+
+    Raises: HTTPException 413 as soon as it is too long, 415 for a compressed one; ClientDisconnect.
+    """
     too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _explain(max_bytes))
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
             raise too_large
+        if name == b"content-encoding" and value != b"identity":
+            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _COMPRESSED)
     body: bytes = b""
     while True:
         message = await receive()
@@ -157,12 +144,14 @@ def install(
         app.add_exception_handler(kind, _on_error)
     app.router.redirect_slashes = False  # a redirect would lead wherever the Host header says
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, streamed=streamed)
+    tell_own_errors(app)
+    unready = problem_told("Starting or draining")
 
     @app.get("/livez", tags=["operations"], summary="The loop turns")
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", tags=["operations"], summary="Ready to serve, and nobody is draining", responses={503: {}})
+    @app.get("/readyz", tags=["operations"], summary="Ready to serve, and nobody is draining", responses={503: unready})
     async def readyz() -> Response:
         if is_ready():
             return Response('{"status":"ready"}', media_type="application/json")
@@ -182,7 +171,7 @@ def install(
 class BodyLimit:
     """Refuses a body above `max_bytes` with 413: by its announced length, else as soon as it has grown so far.
 
-    Bodies to `streamed` paths pass.
+    Bodies to `streamed` paths may be of any length. A compressed body is a 415 everywhere.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str] = frozenset()) -> None:
@@ -191,10 +180,17 @@ class BodyLimit:
         self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._streamed:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            await problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _COMPRESSED)(scope, receive, send)
+            return
+        if scope["path"] in self._streamed:
+            await self._app(scope, receive, send)
+            return
+        announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._max_bytes:
             too_large = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _explain(self._max_bytes))
             await too_large(scope, receive, send)
@@ -294,7 +290,15 @@ async def _on_error(_: Request, error: Exception) -> Response:
     return failure(error)
 
 
+def _no_json(error: RequestValidationError) -> str:
+    """What keeps a body from being JSON, by FastAPI's account; empty if it is, whatever it says."""
+    fault = error.errors()[0]
+    return f"{fault['ctx']['error']}, at character {fault['loc'][-1]}" if fault.get("type") == "json_invalid" else ""
+
+
 def _validation_problem(error: RequestValidationError) -> Response:
+    if told := _no_json(error):
+        return problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {told}")
     faults = [
         {"field": ".".join(str(part) for part in fault["loc"] if part != "body"), "message": str(fault["msg"])}
         for fault in error.errors()

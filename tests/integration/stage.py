@@ -40,9 +40,10 @@ from omakase.core.slates import Slate
 from omakase.ports.model_store import Generation
 from omakase.serving.access import ApiKeys, Gate
 from omakase.serving.configuration import Configuration
-from omakase.serving.http import listen
+from omakase.serving.http import listen, new_server
 from omakase.serving.refusals import Refusals
 from omakase.serving.shipper import Shipper
+from omakase.settings import HttpSettings
 from omakase.snapshots import Snapshot, encode_snapshot, model_key
 from omakase.v1 import recommender_pb2, recommender_pb2_grpc, tracking_pb2, tracking_pb2_grpc
 from omakase.wire import decode_propensities, decode_slate, is_discarded, is_propensities
@@ -422,7 +423,7 @@ class RunningGateway(Visitor):
             grace_s=grace_s,
             drain_s=1.0,
         )
-        return uvicorn.Server(uvicorn.Config(new_app(parts), log_config=None, access_log=False, ws="none"))
+        return new_server(new_app(parts), HttpSettings(config="", keys=""), refusals)
 
     def stop(self) -> None:
         self._server.should_exit = True

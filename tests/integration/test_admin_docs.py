@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from omakase.deployment import Deployment
+from omakase.premises import Premises
 from tests.integration.backoffice import Operator, ndjson
 from tests.integration.stage import PATIENCE_S, PRODUCT, RunningGateway, Shop, Stage, free_port
 
@@ -20,20 +22,14 @@ BLOCKS = [block for block in re.findall(r"^```sh\n(.*?)^```$", DOCUMENT, re.DOTA
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the document's requests need curl: install it")
 
 
-class Nowhere:
-    """Premises where nothing is kept: forgetting has a test of its own."""
-
-    def forget(self, people: list[str]) -> dict[str, int]:
-        return {"contexts": len(people)}
-
-
 def test_every_command_of_the_document_does_what_it_says(stage: Stage, tmp_path: Path):
     file = tmp_path / "configured.yaml"
     file.write_text(PRODUCT)
     shop = Shop(tmp_path, file=file)
     shop.publish()
+    premises = Premises(Deployment(file, tmp_path / "data"), shop.clock)
     away = f"127.0.0.1:{free_port()}"
-    gateway = RunningGateway(stage, shop, tmp_path / "gateway", away, premises=Nowhere())
+    gateway = RunningGateway(stage, shop, tmp_path / "gateway", away, premises=premises)
     desk = tmp_path / "desk"
     desk.mkdir()
     (desk / "items.ndjson").write_bytes(b"".join(ndjson({"item_id": f"sku-{n}"} for n in range(2, 4))))

@@ -46,7 +46,7 @@ def test_contexts_are_put_read_and_dropped_under_pseudonyms(operator, shop):
 
 @pytest.mark.parametrize("path", ["/contexts:get", "/contexts:delete", "/users:forget"])
 def test_a_person_must_be_named_as_the_route_says(operator, path):
-    for body, status in (({"user_id": ""}, 422), ({"user": "a"}, 422), (b"{", 422), (b"[" * 100_000, 400)):
+    for body, status in (({"user_id": ""}, 422), ({"user": "a"}, 422), (b"{", 400), (b"[" * 100_000, 400)):
         operator.does("POST", path, body, expecting=status)
     operator.does("POST", path, b" " * 1_000_001, expecting=413)
 

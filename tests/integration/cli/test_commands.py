@@ -41,7 +41,7 @@ def test_every_command_explains_itself_with_an_example_of_itself(omakase, comman
 
 
 def test_the_commands_are_those_of_the_documentation(omakase):
-    documented = "up demo replay validate items-import contexts-import events-stats users-forget"
+    documented = "up demo replay validate follow items-import contexts-import events-stats users-forget"
     documented += " events-dead-letters-list events-dead-letters-show events-dead-letters-replay"
     documented += " models-list models-show models-rollback models-resume models-rebuild models-warm-start"
     documented += " keys-create keys-list keys-revoke"

@@ -72,6 +72,13 @@ def test_what_is_over_is_linked_to_the_other_traces_that_it_was_for(receiver: Re
     assert (span.trace, span.links, span.ended_ns - span.began_ns) == (TRACE, ("a" * 32,), 1000)
 
 
+def test_a_request_whose_caller_wants_no_trace_has_none(receiver: Receiver) -> None:
+    with tracing.entry("request", f"00-{TRACE}-{PARENT}-00") as entry, tracing.span("part") as part:
+        assert (entry.traceparent, part.traceparent) == ("", "")
+    tracing.stop()
+    assert receiver.spans == []
+
+
 def test_the_message_of_an_error_is_in_no_span(receiver: Receiver) -> None:
     with pytest.raises(ValueError, match="Ada"), tracing.entry("request", SAMPLED):
         raise ValueError("Ada is no number")
