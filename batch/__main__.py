@@ -26,7 +26,7 @@ from omakase.settings import BatchSettings
 
 CURSOR = "warehouse.cursor"
 # History may wait; who serves and learns may not. With processors to spare it makes no difference.
-_NICE = 10
+_NICE = 15
 
 
 def jobs_of(settings: BatchSettings) -> dict[str, Job]:

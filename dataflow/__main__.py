@@ -29,7 +29,7 @@ from omakase.serving.priority import give_way
 from omakase.settings import TrainerSettings
 
 # On a machine that is all taken, serving goes before learning: what was recorded is learnt from a little later.
-_NICE = 5
+_NICE = 10
 
 
 def build(settings: TrainerSettings) -> Trainer:

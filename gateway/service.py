@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import metrics
@@ -29,8 +29,7 @@ from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What came beside the body of a request. `override`: see `Surface.assign`; `timeout_s`: see `Recommender.ask`."""
 
     explain: bool = False
@@ -38,8 +37,7 @@ class Terms:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A request that fits, and where it leads. `unit` and `user` are no more of a person than consent covers, unlike
     `person`, which stays here.
 

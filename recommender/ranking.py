@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct
 
 from omakase.core.beliefs import Scorer
-from omakase.core.catalogue import Catalogue
+from omakase.core.catalogue import NOTHING, Catalogue
 from omakase.core.choices import Choice
 from omakase.core.errors import InvalidInput, NotFound, OmakaseError
 from omakase.core.features import Factor
@@ -31,8 +31,8 @@ from recommender.item_matrix import ItemMatrix
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+# What every request makes is a Struct here: a frozen dataclass of as many fields takes ten times as long to make.
+class Query(Struct, frozen=True):
     """What the gateway asks. `candidates` None means the whole catalogue, an empty list nothing.
 
     `experiment` to `trace` are only recorded; from a slate that is not to be `learnt` no model learns.
@@ -49,7 +49,7 @@ class Query:
     exclude: Sequence[str]
     candidates: Sequence[str] | None
     personalise: bool
-    filters: Facts = field(default_factory=dict)
+    filters: Facts = NOTHING
     experiment: str = ""
     assigned_by: str = ""
     shadow: bool = False
@@ -57,8 +57,7 @@ class Query:
     trace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a slate was made of: all that explaining it, or counting how likely it was, asks for."""
 
     policy: Policy
@@ -71,8 +70,7 @@ class Made:
     query: Query
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A slate and its rows; candidates that were left out as unknown, sold out, hidden or unfit; how it was made."""
 
     slate: Slate
@@ -81,8 +79,7 @@ class Answer:
     made: Made
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A query with all that its ranking asks for, found in one bundle."""
 
     query: Query

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
+from msgspec import Struct
 
 from omakase.core.errors import OmakaseError, Unavailable
 from omakase.core.ids import text_of
@@ -30,8 +30,7 @@ NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 Call: TypeAlias = "grpc.aio.ServicerContext[pb.RecommendBatch, pb.RecommendReplies]"
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(Struct, frozen=True):
     """A request, its slate, and the record that has to be kept of it before anybody sees it."""
 
     request: pb.RecommendRequest

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.context_store import SqliteContextStore
@@ -66,7 +67,7 @@ class Shop:
         self.bundle = Bundle.of(Rules.of(self.product), catalogue, models, {}, displays)
 
     def slate(self, **changes: object) -> Slate:
-        return self.ranker.answer(self.bundle, replace(QUERY, **changes)).slate  # type: ignore[arg-type]
+        return self.ranker.answer(self.bundle, structs.replace(QUERY, **changes)).slate  # type: ignore[arg-type]
 
     def items(self, **changes: object) -> list[str]:
         return [delivery.item_id for delivery in self.slate(**changes).deliveries]
@@ -176,7 +177,7 @@ def test_what_is_recorded_has_the_examination_in_it(tmp_path: Path) -> None:
 
 def test_a_slate_of_chance_is_not_explained_by_the_model_beside_it(tmp_path: Path) -> None:
     shop = Shop(tmp_path, "slots: 3")
-    answer = shop.ranker.answer(shop.bundle, replace(QUERY, model="main"))
+    answer = shop.ranker.answer(shop.bundle, structs.replace(QUERY, model="main"))
     slate = reply_of(answer, explain=True).slate
     assert len(slate.predicted_click) == 3
     assert not slate.explanation[0].HasField("mean")

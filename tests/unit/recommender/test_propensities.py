@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def made(case=CASE, scorer=CASE.scorer) -> Made:
         "choice": case.choice,
         "ranking": rank(case.policy, case.scorer, case.context, case.choice, RNG),
     }
-    return Made(**{field.name: known.get(field.name) for field in fields(Made)})  # type: ignore[arg-type]
+    return Made(**{name: known.get(name) for name in Made.__struct_fields__})  # type: ignore[arg-type]
 
 
 def request_id(n: int) -> RequestId:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.context_store import SqliteContextStore
