@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,9 +17,10 @@ from omakase.core.ids import Keyring, Pseudonym
 from omakase.core.splits import Split
 from omakase.core.suggestion import suggest
 from omakase.core.values import Facts
+from omakase.serving.refusals import Refusals
 from omakase.splits import split_of
 
-log = logging.getLogger(__name__)
+_refusals = Refusals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Surface:
             if variant not in self.experiments:
                 raise Forbidden("the override is for a variant that this placement does not show")
         except Forbidden as error:
-            log.warning("refused an override at %s: %s", self.name, error)
+            _refusals.add("override", f"{error}, at {self.name}")
             raise
         return Assigned(self.arms[variant], self.experiments[variant], "override")
 
