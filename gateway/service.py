@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -208,7 +207,7 @@ def _at(placement: str, terms: Terms) -> Terms:
     """What holds for one slate of a page."""
     if terms.override is None or placement_of(terms.override) == placement:
         return terms
-    return dataclasses.replace(terms, override=None)
+    return replace(terms, override=None)
 
 
 def _status(error: InvalidInput | Refused | Unavailable) -> str:
