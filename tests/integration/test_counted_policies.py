@@ -15,7 +15,8 @@ from omakase.config import parse_product
 from omakase.core.counts import Counts
 from omakase.counts import counts_key, encode_counts
 from omakase.v1 import recommender_pb2 as pb
-from tests.integration.stage import PATIENCE_S, PRODUCT, Asking, RunningRecommender, Shop, items_of, until
+from tests.integration.asking import Asking, items_of
+from tests.integration.stage import PATIENCE_S, PRODUCT, RunningRecommender, Shop, until
 
 KEY = counts_key("home-top")
 ITEMS = tuple(f"i{n}" for n in range(20))

@@ -26,7 +26,8 @@ from omakase.serving.rpc import Health, new_server
 from omakase.v1 import recommender_pb2 as pb
 from omakase.v1 import tracking_pb2, tracking_pb2_grpc
 from omakase.wire import RecordedSlate, SpooledPropensities, decode_bus_body, encode_propensities, encode_slate
-from tests.integration.stage import PRODUCT, START, Asking, RunningRecommender, Shop, Stage
+from tests.integration.asking import Asking
+from tests.integration.stage import PRODUCT, START, RunningRecommender, Shop, Stage
 from tests.integration.test_tracking import new_slate
 from tests.integration.test_trainer import Desk
 from tracking.intake import Intake

@@ -18,17 +18,8 @@ from omakase.core.catalogue import Item
 from omakase.core.posterior import Statistics
 from omakase.v1 import recommender_pb2 as pb
 from omakase.wire import encode_facts
-from tests.integration.stage import (
-    KEYRING,
-    PATIENCE_S,
-    START,
-    Asking,
-    RunningRecommender,
-    Shop,
-    Tracking,
-    items_of,
-    until,
-)
+from tests.integration.asking import Asking, items_of
+from tests.integration.stage import KEYRING, PATIENCE_S, START, RunningRecommender, Shop, Tracking, until
 
 ANNA = KEYRING.pseudonym("user", "anna")
 
