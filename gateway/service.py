@@ -100,13 +100,13 @@ class Gateway:
         An override is for one placement of the page. Raises: as `recommend`.
         """
         requests = list(page.requests())
-        self._check_override(requests, terms)
         for number, request in enumerate(requests):
             try:
                 self._current().named(request.placement).check(request)
             except InvalidInput as error:
                 kind = NotFound if isinstance(error, NotFound) else InvalidInput
                 raise kind(f"slates.{number}: {error}") from error
+        self._check_override(requests, terms)
         slates: list[Recommendation] = []
         for request in requests:
             above = [item.item_id for slate in slates for item in slate.items]

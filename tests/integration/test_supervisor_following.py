@@ -22,22 +22,8 @@ from omakase.supervisor.child import Child, Program
 from omakase.supervisor.programs import recommender_program
 from tests.fault.matrix.wire import post
 from tests.integration.stage import until
+from tests.integration.test_supervisor import PRODUCT
 
-PRODUCT = """
-placements:
-  home-top:
-    slots: 3
-    variants:
-      learnt: {share: 10000, policy: thompson, model: clicks}
-policies:
-  thompson: {type: linear_ts}
-models:
-  clicks: {features: taste}
-features:
-  taste:
-    item:
-      - {type: numeric, name: price, mean: 20, scale: 10}
-"""
 TWO = PRODUCT.replace(
     "learnt: {share: 10000, policy: thompson, model: clicks}",
     "learnt: {share: 5000, policy: thompson, model: clicks}\n"
