@@ -45,8 +45,12 @@ bench: $(DEV)  ## figures of this machine, with what they are measured against
 lock: $(DEV)  ## resolve the dependencies anew
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra beam \
 	    --custom-compile-command 'make lock' -o requirements.lock pyproject.toml
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra beam --extra dev \
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra beam --extra gcp --extra dev \
 	    --custom-compile-command 'make lock' -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra gcp \
+	    --custom-compile-command 'make lock' -c requirements-dev.lock -o requirements-gcp.lock pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.11 --extra gcp --extra dataflow \
+	    --custom-compile-command 'make lock' -c requirements-dev.lock -o requirements-dataflow.lock pyproject.toml
 
 clean:  ## forget the environment
 	rm -rf $(VENV)

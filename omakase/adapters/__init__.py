@@ -35,27 +35,38 @@ class Adapter:
     extra: str = ""
 
 
-_LOCAL = "omakase.adapters.local"
+_LOCAL, _GCP = "omakase.adapters.local", "omakase.adapters.gcp"
 
 ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("clock", "system"): Adapter(f"{_LOCAL}.clock:SystemClock"),
     ("clock", "mapped"): Adapter(f"{_LOCAL}.clock:MappedClock"),
     ("event bus", "sqlite"): Adapter(f"{_LOCAL}.event_log:SqliteEventLog"),
+    ("event bus", "pubsub"): Adapter(f"{_GCP}.event_bus:PubSubEventBus", "gcp"),
     ("event log", "sqlite"): Adapter(f"{_LOCAL}.event_log:SqliteEventLog"),
+    ("event log", "pubsub"): Adapter(f"{_GCP}.event_log:PubSubEventLog", "gcp"),
     ("model store", "file"): Adapter(f"{_LOCAL}.model_store:FileModelStore"),
+    ("model store", "gs"): Adapter(f"{_GCP}.model_store:GcsModelStore", "gcp"),
     ("delivery store", "sqlite"): Adapter(f"{_LOCAL}.delivery_store:SqliteDeliveryStore"),
+    ("delivery store", "redis"): Adapter(f"{_GCP}.redis.delivery_store:RedisDeliveryStore", "gcp"),
     ("touches", "sqlite"): Adapter(f"{_LOCAL}.touch_store:SqliteTouches"),
+    ("touches", "redis"): Adapter(f"{_GCP}.redis.touch_store:RedisTouches", "gcp"),
     ("orders", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteOrders"),
+    ("orders", "redis"): Adapter(f"{_GCP}.redis.order_store:RedisOrders", "gcp"),
     ("credits", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteCredits"),
+    ("credits", "redis"): Adapter(f"{_GCP}.redis.order_store:RedisCredits", "gcp"),
     ("context store", "sqlite"): Adapter(f"{_LOCAL}.context_store:SqliteContextStore"),
+    ("context store", "datastore"): Adapter(f"{_GCP}.context_store:DatastoreContextStore", "gcp"),
     ("catalogue store", "sqlite"): Adapter(f"{_LOCAL}.catalogue_store:SqliteCatalogueStore"),
+    ("catalogue store", "gs"): Adapter(f"{_GCP}.catalogue_store:GcsCatalogueStore", "gcp"),
     ("delivery log", "spool"): Adapter(f"{_LOCAL}.spool:Spool"),
     ("spool reader", "spool"): Adapter(f"{_LOCAL}.spool_reader:SpoolReader"),
     ("training state", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("pending batches", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("forgotten", "sqlite"): Adapter(f"{_LOCAL}.forgotten:SqliteForgotten"),
+    ("forgotten", "redis"): Adapter(f"{_GCP}.redis.forgotten:RedisForgotten", "gcp"),
     ("dead letters", "sqlite"): Adapter(f"{_LOCAL}.dead_letters:SqliteDeadLetters"),
     ("warehouse", "duckdb"): Adapter(f"{_LOCAL}.warehouse:FileWarehouse"),
+    ("warehouse", "bigquery"): Adapter(f"{_GCP}.warehouse:BigQueryWarehouse", "gcp"),
 }
 
 

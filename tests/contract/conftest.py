@@ -16,6 +16,7 @@ import pytest
 
 from omakase import adapters
 from omakase.adapters.local.clock import MappedClock
+from tests.counterparts import cloud
 
 ROOT = Path(__file__).parents[2]
 Maker = Callable[[Path], str]
@@ -24,19 +25,23 @@ SQLITE: dict[str, Maker] = {
     "sqlite": lambda directory: f"sqlite:{directory}/store.db",
     "sqlite-disk": lambda directory: f"sqlite:{directory}/store.db?durability=disk",
 }
-EVENT_LOGS = SQLITE
-DELIVERY_STORES = SQLITE
-TOUCHES = SQLITE
-ORDERS = SQLITE
-CREDITS = SQLITE
-CONTEXT_STORES = SQLITE
-CATALOGUE_STORES = SQLITE
-MODEL_STORES: dict[str, Maker] = {"file": lambda directory: f"file:{directory}/models"}
+REDIS: dict[str, Maker] = {"redis": cloud.redis}
+EVENT_LOGS = {**SQLITE, "pubsub": cloud.pubsub}
+DELIVERY_STORES = {**SQLITE, **REDIS}
+TOUCHES = {**SQLITE, **REDIS}
+ORDERS = {**SQLITE, **REDIS}
+CREDITS = {**SQLITE, **REDIS}
+CONTEXT_STORES = {**SQLITE, "datastore": cloud.datastore}
+CATALOGUE_STORES = {**SQLITE, "gcs": cloud.catalogue}
+MODEL_STORES: dict[str, Maker] = {"file": lambda directory: f"file:{directory}/models", "gcs": cloud.models}
 DELIVERY_LOGS: dict[str, Maker] = {"spool": lambda directory: f"spool:{directory}/spool"}
 TRAINING_STATES = SQLITE
 DEAD_LETTERS = SQLITE
-FORGOTTEN = SQLITE
-WAREHOUSES: dict[str, Maker] = {"duckdb": lambda directory: f"duckdb:{directory}/warehouse"}
+FORGOTTEN = {**SQLITE, **REDIS}
+WAREHOUSES: dict[str, Maker] = {
+    "duckdb": lambda directory: f"duckdb:{directory}/warehouse",
+    "bigquery": cloud.warehouse,
+}
 
 
 def mapped_clock(directory: Path) -> str:

@@ -1,0 +1,1 @@
+"""The ports whose records expire, on Redis or Memorystore."""
