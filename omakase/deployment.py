@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
+from omakase.adapters.local.files import write_whole
+from omakase.core.errors import Corrupt, InvalidConfig, Unavailable
 from omakase.settings import BatchSettings, GatewaySettings, RecommenderSettings, TrackingSettings, TrainerSettings
 
 if TYPE_CHECKING:
@@ -64,19 +68,54 @@ class Deployment:
 
     @property
     def uris(self) -> Uris:
-        def sqlite(name: str) -> str:
-            return f"sqlite:{self.root / name}.db?durability={self.durability}"
-
-        return Uris(
+        """Where the data directory says that its stores are. Raises: Corrupt; Unavailable."""
+        embedded = Uris(
             clock=self.clock_uri,
-            bus=sqlite("bus"),
-            deliveries=sqlite("deliveries"),
-            contexts=sqlite("contexts"),
-            catalogue=sqlite("catalogue"),
+            bus=self._sqlite("bus"),
+            deliveries=self._sqlite("deliveries"),
+            contexts=self._sqlite("contexts"),
+            catalogue=self._sqlite("catalogue"),
             models=f"file:{self.root / 'models'}",
             warehouse=f"duckdb:{self.root / 'warehouse'}",
-            training=sqlite("training"),
+            training=self._sqlite("training"),
         )
+        return replace(embedded, **self._elsewhere())
+
+    def settle(self, addresses: Mapping[str, str]) -> None:
+        """Note in the data directory which of its stores are elsewhere: every command that is given it finds them.
+
+        Raises: InvalidConfig if it was used with other addresses; Corrupt; Unavailable.
+        """
+        wanted = {name: address.replace("{data_dir}", str(self.root)) for name, address in addresses.items()}
+        if wanted == self._elsewhere():
+            return
+        if self.keys.exists():  # it was started before
+            raise InvalidConfig(
+                [
+                    f"{self.config}: adapters: {self.root} was used with other addresses, and what it knows belongs to "
+                    f"what is stored there: choose another --data-dir, or, if you have moved all of it, write "
+                    f"{msgspec.json.encode(wanted).decode()} into {self._adapters}"
+                ]
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_whole(self._adapters, msgspec.json.encode(wanted))
+
+    @property
+    def _adapters(self) -> Path:
+        return self.root / "adapters.json"
+
+    def _elsewhere(self) -> dict[str, str]:
+        try:
+            return msgspec.json.decode(self._adapters.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise Unavailable(f"cannot read {self._adapters}: {error}") from error
+        except msgspec.DecodeError as error:
+            raise Corrupt(f"{self._adapters} is damaged: {error}") from error
+
+    def _sqlite(self, name: str) -> str:
+        return f"sqlite:{self.root / name}.db?durability={self.durability}"
 
     def spool(self, service: str) -> str:
         return f"spool:{self.root / 'spool' / service}"

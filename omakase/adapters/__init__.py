@@ -172,12 +172,22 @@ def open_warehouse(uri: str) -> Warehouse:
     return warehouse
 
 
-def _open(port: str, text: str) -> Any:
-    uri = Uri.parse(text)
+def check_address(port: str, text: str) -> None:
+    """Whether a port has an adapter of that scheme; opens and imports nothing. Raises: InvalidInput."""
+    _adapter_of(port, Uri.parse(text))
+
+
+def _adapter_of(port: str, uri: Uri) -> Adapter:
     adapter = ADAPTERS.get((port, uri.scheme))
     if adapter is None:
         known = ", ".join(f"{scheme}:" for of, scheme in ADAPTERS if of == port)
-        raise InvalidInput(f"{text!r}: no {port} has the scheme {uri.scheme!r}; known: {known}")
+        raise InvalidInput(f"{uri.text!r}: no {port} has the scheme {uri.scheme!r}; known: {known}")
+    return adapter
+
+
+def _open(port: str, text: str) -> Any:
+    uri = Uri.parse(text)
+    adapter = _adapter_of(port, uri)
     module, _, name = adapter.target.partition(":")
     try:
         opener = getattr(import_module(module), name)

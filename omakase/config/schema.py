@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
+from omakase.config.adapters import Adapters
 from omakase.config.experiments import Experiment, Holdout
 from omakase.config.placements import Placement, Variant
 from omakase.config.sections import (
@@ -326,6 +327,7 @@ class Product(Section):
     people: People = People()
     event_types: list[Name] = []
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+    adapters: Adapters = Adapters()
 
     def known_event_types(self) -> frozenset[str]:
         """What tracking accepts: the three that everyone has, and the configured ones. Rewards name no others."""

@@ -57,6 +57,7 @@ class Supervisor:
             (root / "logs").mkdir(parents=True, exist_ok=True)
             (root / "batch").mkdir(exist_ok=True)
             held.enter_context(_lock(root))
+            deployment.settle(self._served.product.adapters.addresses())
             self._keep_configuration()
             if not deployment.keys.exists():
                 create_keys(deployment.keys)

@@ -51,6 +51,7 @@ SECTIONS: dict[str, type[Section]] = {
     "propensities": schema.CountedPropensities,
     "traffic": schema.Traffic,
     "people": schema.People,
+    "adapters": schema.Adapters,
 }
 SERVICES: dict[str, type[settings.Settings]] = {
     "Gateway": settings.GatewaySettings,
@@ -60,7 +61,7 @@ SERVICES: dict[str, type[settings.Settings]] = {
     "Batch": settings.BatchSettings,
 }
 # Their defaults stand for something else, which the document says in words.
-TOLD_IN_WORDS = {"salt", "learning", "propensities", "traffic", "people"}
+TOLD_IN_WORDS = {"salt", "learning", "propensities", "traffic", "people", "adapters"}
 
 
 def table(heading: str) -> dict[str, list[str]]:

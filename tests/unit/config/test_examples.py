@@ -38,9 +38,16 @@ def test_the_example_is_short_enough_to_be_read() -> None:
         if isinstance(section, type) and issubclass(section, Section)
     ],
 )
-def test_the_example_mentions_every_key(section: type[Section]) -> None:
+def test_the_examples_mention_every_key(section: type[Section]) -> None:
+    text = "".join(file.read_text() for file in EXAMPLES.glob("*.yaml"))
     optional = {"salt", "target", "dimensions", "clip"}
-    assert {key for key in section.model_fields if f"{key}:" not in FILE.read_text()} <= optional
+    assert {key for key in section.model_fields if f"{key}:" not in text} <= optional
+
+
+def test_every_example_is_valid() -> None:
+    files = sorted(EXAMPLES.glob("*.yaml"))
+    assert len(files) > 1
+    assert all(load_product(file).placements for file in files)
 
 
 def test_every_item_encodes_without_a_refusal(product: Product) -> None:
