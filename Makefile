@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+WORKER := $(VENV)/.worker
 OUT := .
 # uv takes seconds where pip takes minutes; pip is there where a house rule keeps uv from its mirror.
 UV := uv==0.13.9
 install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 
-.PHONY: help demo test check format proto faults bench lock clean
+.PHONY: help demo test cloud check format proto faults bench lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -19,6 +20,9 @@ demo: $(RUNTIME)  ## the whole service with simulated shoppers, learning before 
 
 test: $(DEV)  ## every test that this machine can run
 	@$(BIN)/python -m pytest $(ARGS)
+
+cloud: $(WORKER)  ## what testing against the cloud's counterparts needs: programs (apt, Go), the Dataflow worker's packages
+	@tests/counterparts/install.sh
 
 check: $(DEV)  ## lint, types, import directions, drift of generated code
 	@$(BIN)/ruff format --check .
@@ -68,4 +72,8 @@ $(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
 
 $(DEV): $(RUNTIME) requirements-dev.lock
 	@$(call install,--require-hashes -r requirements-dev.lock)
+	@touch $@
+
+$(WORKER): $(DEV) requirements-dataflow.lock
+	@$(call install,--require-hashes -r requirements-dataflow.lock)
 	@touch $@

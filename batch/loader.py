@@ -10,14 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.rows import delivery_rows, event_row, propensity_rows
 from omakase.core.errors import Corrupt, Unavailable
-from omakase.core.events import Event
-from omakase.core.propensities import SlatePropensities
-from omakase.core.slates import Slate
 from omakase.ports.event_bus import EventLog
-from omakase.ports.warehouse import Row, Warehouse
-from omakase.wire import decode_bus_body
+from omakase.ports.warehouse import Warehouse
+from omakase.rows import rows_of
 
 log = logging.getLogger(__name__)
 
@@ -95,25 +91,13 @@ class Loader:
         messages = self.log.read(after, _READ)
         if not messages:
             return 0
-        deliveries: list[Row] = []
-        propensities: list[Row] = []
-        events: list[Row] = []
-        for logged in messages:
-            try:
-                record = decode_bus_body(logged.message.body)
-            except Corrupt as error:
-                log.error("offset %d is not in the warehouse: %s", logged.offset, error)
-                continue
-            if isinstance(record, Slate):
-                deliveries += delivery_rows(record)
-            elif isinstance(record, Event):
-                events.append(event_row(record))
-            elif isinstance(record, SlatePropensities):
-                propensities += propensity_rows(record)
+        tables, unreadable = rows_of(logged.message.body for logged in messages)
+        for body, fault in unreadable:
+            offset = next(logged.offset for logged in messages if logged.message.body == body)
+            log.error("offset %d is not in the warehouse: %s", offset, fault)
         part = f"log-{messages[0].offset:016d}"
-        self.warehouse.append("deliveries", part, deliveries)
-        self.warehouse.append("propensities", part, propensities)
-        self.warehouse.append("events", part, events)
+        for table, rows in tables.items():
+            self.warehouse.append(table, part, rows)
         self.cursor.write(messages[-1].offset)
         self.log.acknowledge(CONSUMER, messages[-1].offset)
         return len(messages)

@@ -23,7 +23,6 @@ import numpy as np
 from benchmarks.memory import peak_rss_mb, rss_mb
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.adapters.local.clock import SystemClock
-from omakase.adapters.local.context_store import SqliteContextStore
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.config import parse_product
 from omakase.core.beliefs import LinearScorer
@@ -146,7 +145,6 @@ def _requests(bundle: Bundle, directory: Path) -> dict[str, float]:
     ranker = Ranker(
         Keyring({1: b"\1" * 16}, 1, b"\2" * 16),
         SystemClock(),
-        SqliteContextStore(directory / "contexts.db"),
         np.random.default_rng(2),
     )
     model, rng = bundle.model("home"), np.random.default_rng(3)

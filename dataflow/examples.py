@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
 from omakase.core.ids import text_of
 from omakase.core.sessions import Example
-from omakase.ports.warehouse import Row
+from omakase.ports.warehouse import Cell, Row
 from omakase.wire import encode_factor
 
 
@@ -32,3 +37,20 @@ def example_row(shard: str, sequence: int, example: Example) -> Row:
         "click_before": None if before is None else before["click"],
         "reward_before": None if before is None else before["reward"],
     }
+
+
+class NumberedExamples(NamedTuple):
+    """The examples of one mini-batch under their number, still packed: one step numbers, many unpack."""
+
+    shard: str
+    sequence: int
+    packed: bytes
+
+    def rows(self) -> Iterator[Row]:
+        unpacked: list[dict[str, Cell]] = msgspec.msgpack.decode(self.packed)
+        return ({**row, "shard": self.shard, "sequence": self.sequence} for row in unpacked)
+
+
+def pack_examples(examples: Iterable[Example]) -> bytes:
+    """Their rows, to be numbered."""
+    return msgspec.msgpack.encode([example_row("", 0, example) for example in examples])

@@ -36,11 +36,16 @@ TALLIES, DEAD_LETTERS = "tallies", "dead letters"
 
 @dataclass(frozen=True, slots=True)
 class Panes:
-    """Folds one slate's panes. `widths` as in `dataflow.bounded.Pipeline`."""
+    """Folds one slate's panes. `widths` as in `dataflow.bounded.Pipeline`.
+
+    A slate issued at or before `closed_before` was another job's, which has drained: what is still read of it is after
+    the window. Units: Unix seconds.
+    """
 
     rules: SessionRules
     rewards: Mapping[str, RewardTable]
     widths: Mapping[str, Widths]
+    closed_before: float = -math.inf
 
     def takes(self, request_id: RequestId, received_at: float) -> bool:
         """Whether what was received then is within the slate's reward window."""
@@ -55,7 +60,7 @@ class Panes:
         Guarantees: pure, so a bundle that is run again gives the same. Folded twice, a pane changes nothing but
         `redelivered`.
         """
-        closed_before = math.inf if kept == OVER else -math.inf
+        closed_before = math.inf if kept == OVER else self.closed_before
         entries = [STATE + kept] if kept else []
         entries += [MESSAGE + body for body in bodies]
         step = FoldSlate(now, closed_before, self._waiting, self.rewards, self.widths)

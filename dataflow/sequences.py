@@ -28,13 +28,12 @@ from apache_beam.transforms.userstate import (
     on_timer,
 )
 
-from dataflow.examples import example_row
+from dataflow.examples import NumberedExamples
 from dataflow.publishing import Publisher, batch_of
 from omakase.core.calibration import Calibration
 from omakase.core.errors import Conflict
 from omakase.core.learners import Learner
 from omakase.core.posterior import Statistics
-from omakase.core.sessions import Example
 from omakase.ports.model_store import Generation, ModelKey, ModelStore
 from omakase.ports.pending_batches import Batch
 
@@ -44,10 +43,15 @@ PUBLICATIONS = "publications"
 
 
 class Summed(NamedTuple):
-    """A mini-batch: its sums, and the examples it was made of."""
+    """A mini-batch: its sums, what its model's writer has to know of its examples, and these, packed.
+
+    All examples of a model pass its one writer, however many workers made them: so it never looks into one.
+    """
 
     statistics: Statistics
-    examples: Sequence[Example]
+    calibration: Calibration
+    clicks: tuple[float, ...]
+    packed: bytes
 
 
 class Publication(NamedTuple):
@@ -129,7 +133,7 @@ class Release:
 
 
 class LearnBatches(beam.DoFn):  # type: ignore[misc]
-    """(model, Summed) to the examples' rows; publications on the side."""
+    """(model, Summed) to `NumberedExamples`; publications on the side."""
 
     COUNTED = ReadModifyWriteStateSpec("counted", PickleCoder())
     HELD = BagStateSpec("held", PickleCoder())
@@ -152,18 +156,16 @@ class LearnBatches(beam.DoFn):  # type: ignore[misc]
         pace: RuntimeTimer = beam.DoFn.TimerParam(PACE),
         end: RuntimeTimer = beam.DoFn.TimerParam(END),
     ) -> Iterator[object]:
-        key, (statistics, examples) = element
+        key, batch = element
         # A new name with a new state: its numbers start again, and no snapshot may take them for old ones.
         before = counted.read() or Counted(f"{self._release.shard}-{uuid.uuid4().hex[:8]}")
         if not before.is_paced:
             pace.set(self._release.now() + self._release.intervals.get(key, self._release.interval_s))
         counted.write(Counted(before.shard, before.last + 1, is_paced=True))
-        clicks = [example.clicked_at for example in examples if example.clicked_at is not None]
-        calibration = Calibration.of(examples)
-        held.add(batch_of(ModelKey(key), statistics, clicks, before.last + 1, calibration=calibration))
+        number = before.last + 1
+        held.add(batch_of(ModelKey(key), batch.statistics, batch.clicks, number, calibration=batch.calibration))
         end.set(window.end)
-        for example in examples:
-            yield example_row(before.shard, before.last + 1, example)
+        yield NumberedExamples(before.shard, number, batch.packed)
 
     @on_timer(PACE)  # type: ignore[untyped-decorator]
     def publish(

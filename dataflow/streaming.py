@@ -2,7 +2,7 @@
 
     messages ─▶ by slate ─▶ Sessions ─▶ fold with what is remembered ─▶ mini-batches ─▶ sums ─▶ number, hold, publish
                    │                        │            │                                          │
-              dead letters             dead letters   tallies                                 rows, publications
+              dead letters             dead letters   tallies                             examples, publications
 
 Sessions only decide when messages are handed on together: by slate, when it has been quiet for a gap. Which session an
 event is in, and what it makes, says `omakase.core.folding` by the receipt times in the messages; so how the watermark
@@ -26,11 +26,13 @@ from apache_beam.transforms.window import GlobalWindows, IntervalWindow, Session
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 
+from dataflow.examples import pack_examples
 from dataflow.panes import DEAD_LETTERS, TALLIES, FoldPanes, Panes
 from dataflow.sequences import PUBLICATIONS, LearnBatches, Release, Summed
 from omakase.config.schema import Product
 from omakase.configured import intervals_of, learners_of, widths_of
 from omakase.core.accounting import UNDECODABLE
+from omakase.core.calibration import Calibration
 from omakase.core.errors import Corrupt
 from omakase.core.learners import Learner, UnconfiguredLearner
 from omakase.core.sessions import Example
@@ -47,10 +49,11 @@ Pane: TypeAlias = tuple[bytes, tuple[float, list[bytes]]]
 class Outputs(NamedTuple):
     """What the pipeline gives besides the models: each for a sink of its own.
 
-    rows: of the warehouse's `examples`. tallies: increments, to be added up. dead_letters: `Unusable`.
+    examples: `NumberedExamples`. tallies: increments, to be added up. dead_letters: `Unusable`. publications:
+    `Publication`.
     """
 
-    rows: beam.PCollection
+    examples: beam.PCollection
     tallies: beam.PCollection
     dead_letters: beam.PCollection
     publications: beam.PCollection
@@ -85,13 +88,16 @@ class Streaming:
         shard: str,
         spread: int = 1,
         clock: Callable[[], float] = time.time,
+        closed_before: float = -math.inf,
     ) -> Streaming:
-        """`open_store` and `clock` are called on the workers, so they are pickled; see `Batching` for `spread`."""
+        """`open_store` and `clock` are called on the workers, so they are pickled; see `Batching` for `spread`, and
+        `Panes` for `closed_before`.
+        """
         learning = product.learning
         interval_s = learning.publish_interval_s
         learners = learners_of(product)
         return cls(
-            Panes(learning.rules(), product.reward_tables(), widths_of(product)),
+            Panes(learning.rules(), product.reward_tables(), widths_of(product), closed_before),
             learners,
             Batching(learning.batch_size, max(interval_s, 1.0), spread),
             Release(
@@ -114,9 +120,9 @@ class Streaming:
         fold = beam.ParDo(FoldPanes(self.panes))
         folded = panes | "fold" >> fold.with_outputs(TALLIES, DEAD_LETTERS, main="examples")
         learn = beam.ParDo(LearnBatches(self.release))
-        learnt = self._sums(folded.examples) | "learn" >> learn.with_outputs(PUBLICATIONS, main="rows")
+        learnt = self._sums(folded.examples) | "learn" >> learn.with_outputs(PUBLICATIONS, main="examples")
         letters = (keyed[DEAD_LETTERS], folded[DEAD_LETTERS]) | "dead letters" >> beam.Flatten()
-        return Outputs(learnt.rows, folded[TALLIES], letters, learnt[PUBLICATIONS])
+        return Outputs(learnt.examples, folded[TALLIES], letters, learnt[PUBLICATIONS])
 
     def _sessions(self, keyed: beam.PCollection) -> beam.PCollection:
         """(request id, (watermark, messages)), in the global window, where nothing is late any more."""
@@ -208,4 +214,5 @@ class SumBatch(beam.DoFn):  # type: ignore[misc]
     def process(self, batch: tuple[tuple[str, int], Sequence[Example]]) -> Iterator[tuple[str, Summed]]:
         (model, _), examples = batch
         sums = self._learners.get(model, _UNCONFIGURED).summarise(list(examples))
-        yield model, Summed(sums, tuple(examples))
+        clicks = tuple(example.clicked_at for example in examples if example.clicked_at is not None)
+        yield model, Summed(sums, Calibration.of(examples), clicks, pack_examples(examples))

@@ -23,6 +23,11 @@ class Admission:
         self._places: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self.inside = 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many are inside or wait to be."""
+        return self.inside + len(self._places)
+
     def enter(self) -> bool:
         """Whether there is room for one more; if so, it is inside until it calls `leave`."""
         if self.inside >= self._most:

@@ -30,6 +30,7 @@ LATE = Counter(
     "omakase_gateway_late_slates_total", "Slates that a recommender recorded and that came too late", ["recommender"]
 )
 
+IN_FLIGHT = Gauge("omakase_gateway_requests_in_flight", "Recommendations worked on, and those that wait for room")
 WAITING = Gauge("omakase_gateway_waiting_requests", "Requests that wait to be sent to a recommender", ["recommender"])
 RETRIES = Counter(
     "omakase_gateway_retries_total", "Requests that one replica did nothing for and another was asked", ["recommender"]

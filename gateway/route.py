@@ -48,7 +48,8 @@ class RecommendationsRoute:
         self._gateway = gateway
         self._gate = gate
         self._max_body_bytes = max_body_bytes
-        self._admission = Admission(max_requests)
+        self._admission = admission = Admission(max_requests)
+        metrics.IN_FLIGHT.set_function(lambda: admission.in_flight)
         self._repeated = Answers()
         self._encode = msgspec.json.Encoder().encode
         self._work = {PATH: self._recommend, PAGE_PATH: self._page}

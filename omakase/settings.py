@@ -121,6 +121,7 @@ class RecommenderSettings(GrpcSettings):
     catalogue: str
     models: str
     contexts: str
+    context_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.05
     spool: str
     tracking: str
     poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5

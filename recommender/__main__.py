@@ -32,6 +32,7 @@ async def run(settings: RecommenderSettings) -> None:
         contexts=adapters.open_context_store(settings.contexts),
         deliveries=adapters.open_delivery_log(settings.spool),
         shipper=Shipper(adapters.open_spool_reader(settings.spool), settings.tracking, refused, tls),
+        context_timeout_s=settings.context_timeout_s,
     )
     if settings.metrics_address is not None:
         host, _, port = settings.metrics_address.rpartition(":")

@@ -1,4 +1,4 @@
-"""From a query to a stamped slate: the hot path, free of I/O but for one look-up of stored context."""
+"""From a query to a stamped slate: the hot path, free of I/O."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from omakase.core.ranking import Ranking, can_rank_each, rank, rank_each
 from omakase.core.slates import Slate, Stamped, stamp
 from omakase.core.values import Facts
 from omakase.ports.clock import Clock
-from omakase.ports.context_store import ContextStore
 from recommender.bundle import Bundle, ServedModel
 from recommender.choosing import Chooser
-from recommender.contexts import Contexts
+from recommender.contexts import STRANGERS, Acquaintance, context_of
 from recommender.counting import Counted
 from recommender.displays import Display
 from recommender.item_matrix import ItemMatrix
@@ -118,26 +117,26 @@ class Ranker:
         self,
         keyring: Keyring,
         clock: Clock,
-        contexts: ContextStore,
         rng: np.random.Generator,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._keyring = keyring
         self._clock = clock
-        self._contexts = Contexts(contexts)
         self._rng = rng
         self._chooser = Chooser(keyring, rng)
         self._random_bytes = random_bytes
 
-    def answer(self, bundle: Bundle, query: Query) -> Answer:
-        """Rank and stamp.
+    def answer(self, bundle: Bundle, query: Query, known: Acquaintance = STRANGERS) -> Answer:
+        """Rank and stamp. `known` of people is used where the query allows it.
 
         Raises: InvalidInput for a limit or a context that does not fit; NotFound for a name the bundle lacks.
         """
-        prepared = self._prepare(bundle, query)
+        prepared = self._prepare(bundle, query, known)
         return self._finish(prepared, prepared.rank())
 
-    def answer_all(self, bundle: Bundle, queries: Sequence[Query]) -> list[Answer | OmakaseError]:
+    def answer_all(
+        self, bundle: Bundle, queries: Sequence[Query], known: Acquaintance = STRANGERS
+    ) -> list[Answer | OmakaseError]:
         """As `answer`, for each query its answer or what it raises; drawn together where that is the same.
 
         Cost: with many of one model and policy, one product over the items for all of them.
@@ -146,7 +145,7 @@ class Ranker:
         groups: dict[tuple[int, ...], list[tuple[int, Prepared]]] = {}
         for number, query in enumerate(queries):
             try:
-                prepared = self._prepare(bundle, query)
+                prepared = self._prepare(bundle, query, known)
                 if prepared.goes_together and prepared.rng is self._rng:
                     groups.setdefault(prepared.group, []).append((number, prepared))
                 else:  # at once: what it takes of an item's share may be missing for the next
@@ -162,14 +161,14 @@ class Ranker:
                 answers.update(dict.fromkeys(numbers, _failure(error)))
         return [answers[number] for number in range(len(queries))]
 
-    def _prepare(self, bundle: Bundle, query: Query) -> Prepared:
+    def _prepare(self, bundle: Bundle, query: Query, known: Acquaintance) -> Prepared:
         surface, policy = bundle.surface(query.placement), bundle.policy(query.policy)
         if not 1 <= query.limit <= surface.max_limit:
             raise InvalidInput(f"limit must be 1 to {surface.max_limit} at this placement")
         model, counted = _sources(bundle, query, policy)
         now = self._clock.now()
         given = query.context if query.personalise else None
-        facts, context = self._contexts.of(query.user, given, model, now, surface.zone)
+        facts, context = context_of(known.get(query.user), given, model, now, surface.zone)
         items = bundle.plain if model is None else model.items
         eligible, ignored = items.catalogue.eligible(query.exclude, query.candidates, query.filters)
         display, weights = bundle.display(query.placement), None if counted is None else counted.weights

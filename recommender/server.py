@@ -22,6 +22,7 @@ from omakase.serving.tls import MutualTls
 from omakase.v1 import recommender_pb2_grpc
 from recommender.bundle import Bundle
 from recommender.following import FollowingLoader
+from recommender.people import People
 from recommender.propensities import PropensityCounter, counting_of
 from recommender.ranking import Ranker
 from recommender.service import NAME, RecommenderService
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a recommender is made of. `rng` is one stream for the process, seeded by the system."""
+    """What a recommender is made of. `rng` is one stream for the process, seeded by the system. Units: seconds."""
 
     configuration: Configuration
     keyring: Keyring
@@ -41,6 +42,7 @@ class Parts:
     contexts: ContextStore
     deliveries: DeliveryLog
     shipper: Shipper
+    context_timeout_s: float = 0.05
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
 
@@ -51,14 +53,15 @@ class RecommenderServer:
         self._loader = FollowingLoader(parts.configuration, parts.catalogue, parts.models)
         self._bundles: Refresher[Bundle] = Refresher(self._loader, poll_s, "bundle")
         self._poll_s = poll_s
-        ranker = Ranker(parts.keyring, parts.clock, parts.contexts, parts.rng)
+        ranker = Ranker(parts.keyring, parts.clock, parts.rng)
+        self._people = People(parts.contexts, parts.context_timeout_s)
         (fresh,) = parts.rng.spawn(1)
         counting = counting_of(parts.configuration.newest.product)
         self._propensities = PropensityCounter(counting, parts.deliveries, fresh)
         self._shipper = parts.shipper
         self._health = Health()
         self._server = new_server([NAME], self._health)
-        self._service = RecommenderService(self._bundles, ranker, parts.deliveries, self._propensities)
+        self._service = RecommenderService(self._bundles, self._people, ranker, parts.deliveries, self._propensities)
         recommender_pb2_grpc.add_RecommenderServicer_to_server(self._service, self._server)
         self._address = address
         self.port = bind(self._server, address, tls)
@@ -91,7 +94,7 @@ class RecommenderServer:
         await asyncio.to_thread(self._shipper.stop, within_s / 4)
 
     async def _announce(self) -> None:
-        await self._bundles.ready()
+        await asyncio.gather(self._bundles.ready(), self._people.connect())
         await self._health.set(is_serving=True)
         log.info("serving at %s", self._address)
         told = None

@@ -22,6 +22,7 @@ from omakase.wire import encode_slate
 from recommender import metrics
 from recommender.bundle import Bundle
 from recommender.messages import query_of, refusal_of, reply_of
+from recommender.people import People
 from recommender.propensities import PropensityCounter
 from recommender.ranking import Answer, Ranker
 
@@ -48,9 +49,15 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
     """
 
     def __init__(
-        self, bundles: Refresher[Bundle], ranker: Ranker, deliveries: DeliveryLog, propensities: PropensityCounter
+        self,
+        bundles: Refresher[Bundle],
+        people: People,
+        ranker: Ranker,
+        deliveries: DeliveryLog,
+        propensities: PropensityCounter,
     ) -> None:
         self._bundles = bundles
+        self._people = people
         self._ranker = ranker
         self._deliveries = deliveries
         self._propensities = propensities
@@ -68,7 +75,7 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
                 self._idle.discard(lane)
                 if not isinstance(batch, pb.RecommendBatch):
                     return
-                if (replies := self._recommend(batch, context)) is not None:
+                if (replies := await self._recommend(batch, context)) is not None:
                     await context.write(replies)
         except asyncio.CancelledError:
             if not self._is_draining:
@@ -82,14 +89,15 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         for lane in self._idle:
             lane.cancel()
 
-    def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies | None:
+    async def _recommend(self, batch: pb.RecommendBatch, context: Call) -> pb.RecommendReplies | None:
         """The replies; None if nobody is there to take them, and then nothing is recorded."""
         bundle = self._bundles.current
         if bundle is None:
             refusal = refusal_of(Unavailable("starting: no catalogue and no models yet"))
             return pb.RecommendReplies(replies=[refusal] * len(batch.requests))
         started, began_ns = time.perf_counter(), time.time_ns()
-        answers = self._ranker.answer_all(bundle, [query_of(request) for request in batch.requests])
+        queries = [query_of(request) for request in batch.requests]
+        answers = self._ranker.answer_all(bundle, queries, await self._people.of(queries))
         outcomes = [outcome_of(request, answer) for request, answer in zip(batch.requests, answers, strict=True)]
         took_s = time.perf_counter() - started
         metrics.RANKING_S.observe(took_s)

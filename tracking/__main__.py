@@ -22,6 +22,10 @@ from tracking.records import TrackingServicer
 from tracking.service import Stores, follow, new_app, new_service
 
 
+# Shippers are connected for so long, then look for replicas anew.
+_CONNECTION_S = 120.0
+
+
 async def run(settings: TrackingSettings) -> None:
     configuration = Configuration.named_by(settings)
     stores = Stores(
@@ -39,7 +43,7 @@ async def run(settings: TrackingSettings) -> None:
         service.drain()
         return
     health, ready = Health(), asyncio.Event()
-    server = new_server(["omakase.v1.Tracking"], health)
+    server = new_server(["omakase.v1.Tracking"], health, connection_s=_CONNECTION_S)
     servicer = TrackingServicer(service.intake, stores.forgotten, stores.clock)
     tracking_pb2_grpc.add_TrackingServicer_to_server(servicer, server)
     bind(server, settings.grpc_address, MutualTls.of(settings))

@@ -37,7 +37,8 @@ class OrderDesk:
     stored, the event is published under the order's receipt, the order is released. A line that is told again and the
     return of a line go where the line went.
 
-    Guarantees: an order is published once, and to one delivery, whichever process dies when. Units: seconds; `wait_s`
+    Guarantees: an order is published once, and to one delivery, whichever process dies when and however many desks
+    share the stores. Units: seconds; `wait_s`
     is how long an order waits, `keep_s` how long its credit is remembered.
     """
 
@@ -142,6 +143,7 @@ class OrderDesk:
                 fresh[order.line] = attribute(order, self._touches, self._attribution_window_s)
         if fresh:
             self._credits.put(list(fresh.values()))
+            fresh |= self._credits.find(fresh)  # another desk may have decided first
         return known | fresh
 
     def _slates(self, request_ids: set[RequestId]) -> dict[RequestId, RecordedSlate]:

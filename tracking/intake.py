@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
+from prometheus_client import Gauge
+
 from omakase.core.errors import Corrupt, OmakaseError, Overloaded, Unavailable
 from omakase.core.events import Event
 from omakase.core.ids import RequestId
@@ -28,6 +30,7 @@ from tracking.join import event_message, parked, slate_message
 log = logging.getLogger(__name__)
 
 _ROUND = 5_000
+QUEUED = Gauge("omakase_tracking_queued_events", "Events and delivery records that wait to be stored")
 
 Sight: TypeAlias = Callable[[list[Event], Mapping[RequestId, RecordedSlate | None]], list[Event]]
 
@@ -75,6 +78,7 @@ class Intake:
         self._see = see
         self._queued = 0
         self._queued_bytes = 0
+        QUEUED.set_function(lambda: self._queued)
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)

@@ -52,7 +52,7 @@ async def put_contexts(call: Calling) -> Response:
 @router.post(":get", responses=problems(400, 404, 413, 422, 501, 503), summary="What is known of a person")
 async def get_context(person: PersonRequest, call: Calling) -> ContextAnswer:
     store, pseudonym = _store(call.admin), call.admin.keyring.pseudonym("user", person.user_id)
-    known = await call.admin.blocking(store.get, pseudonym)
+    known = (await call.admin.blocking(store.find, [pseudonym])).get(pseudonym)
     if known is None:
         raise NotFound("nothing is known of this person")
     return ContextAnswer(context=dict(known.facts), clicked=list(known.clicked))

@@ -38,7 +38,7 @@ class Coalescer(Generic[Question, Answer]):
 
     A question that comes while fewer are under way is sent at once, together with what came in the same turn of the
     event loop; no question waits for others to come. Two calls suffice: one side works on the one while the other side
-    works on the other.
+    works on the other. `calls` may change at any time.
 
     Guarantees: every question is answered, fails, or expires with TimeoutError at its deadline; a failed call fails
     those that it carried and no other. What comes after its deadline is given to `late`.
@@ -84,9 +84,12 @@ class Coalescer(Generic[Question, Answer]):
 
     def _begin(self) -> None:
         self._is_due = False
+        free = self.calls - self._under_way
+        if free <= 0:  # fewer may be under way than a moment ago; the next that ends begins again
+            return
         batch: list[Waiting[Question, Answer]] = []
         # Shared out among the calls that are free, so that one is worked on while another travels; few go together.
-        share = max(_FEW, -(-len(self._waiting) // (self.calls - self._under_way)))
+        share = max(_FEW, -(-len(self._waiting) // free))
         while self._waiting and len(batch) < min(share, self.most):
             waiting = self._waiting.popleft()
             if not waiting.answer.done():  # expired, or its caller has gone

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from gateway import metrics
 from gateway.recommenders.coalescing import Coalescer
-from gateway.recommenders.replica import Asked, Away, Outcome, Replica
+from gateway.recommenders.replica import Asked, Away, Outcome
+from gateway.recommenders.replicas import Replicas, Resolve, addresses_of
 from omakase.core.ids import RequestId
 from omakase.serving.tls import MutualTls
 from omakase.v1 import recommender_pb2 as pb
@@ -39,18 +40,15 @@ class Recommender:
         timeout_s: float,
         tls: MutualTls | None = None,
         on_late: OnLate = lambda _: None,
+        resolve: Resolve = addresses_of,
     ) -> None:
         """`on_late` is told which slate was recorded to be shown and came too late for that."""
         targets = (targets,) if isinstance(targets, str) else targets
         self._name = name
         self._timeout_s = timeout_s
-        self._replicas = [Replica(name, target, timeout_s, tls) for target in targets]
-        self._asked: Coalescer[pb.RecommendRequest, pb.RecommendResponse] = Coalescer(
-            self._send, self._late, calls=_CALLS * len(self._replicas)
-        )
-        self._most_waiting = _BATCHES_WAITING * self._asked.most * len(self._replicas)
+        self._asked: Coalescer[pb.RecommendRequest, pb.RecommendResponse] = Coalescer(self._send, self._late)
+        self._replicas = Replicas(name, targets, timeout_s, tls, self._spread, resolve)
         metrics.WAITING.labels(name).set_function(lambda: self._asked.depth)
-        self._turn = 0
         self._tell_at = 0.0
         self._on_late = on_late
 
@@ -59,7 +57,7 @@ class Recommender:
 
         Raises: InvalidInput if the caller of the gateway can mend it; Away for everything else.
         """
-        if not self._is_reachable():
+        if not self._replicas.is_reachable():
             raise Away("open", "no replica answers")
         if self._asked.depth >= self._most_waiting or self._asked.age_s > self._timeout_s / 2:
             raise Away("overloaded", f"{self._asked.depth} requests wait for the recommender")
@@ -70,52 +68,34 @@ class Recommender:
             raise Away("deadline_exceeded", str(error)) from error
 
     def connect(self) -> None:
-        """Begin to connect, so that the first request need not."""
-        for replica in self._replicas:
-            replica.connect()
+        """Begin to connect, so that the first request need not. What is a name is not asked before."""
+        self._replicas.connect()
 
     async def knows(self, digest: str) -> bool:
         """Whether each replica that may be asked serves the configuration of this digest. Waits a second at most."""
-        asked = [replica.knows(digest) for replica in self._replicas if not replica.breaker.is_open]
-        return all(await asyncio.gather(*asked))
+        return await self._replicas.know(digest)
 
     async def close(self) -> None:
-        for replica in self._replicas:
-            await replica.close()
+        await self._replicas.close()
 
-    def _is_reachable(self) -> bool:
-        is_reachable = False
-        for replica in self._replicas:
-            if replica.breaker.is_open:
-                replica.look()
-            else:
-                is_reachable = True
-        return is_reachable
+    def _spread(self, replicas: int) -> None:
+        """Over so many."""
+        self._asked.calls = _CALLS * max(1, replicas)
+        self._most_waiting = _BATCHES_WAITING * self._asked.most * max(1, replicas)
 
     async def _send(self, batch: Sequence[Asked]) -> Sequence[Outcome]:
-        first = self._next()
+        first = self._replicas.next()
         if first is None:
             raise Away("open", "no replica answers")
         outcomes = list(await first.ask(batch))
         again = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Away) and outcome.is_untouched]
         if again and not first.breaker.is_open:  # which tells by itself
             self._tell(outcomes[again[0]])
-        if again and (other := self._next(but=first)) is not None:
+        if again and (other := self._replicas.next(but=first)) is not None:
             metrics.RETRIES.labels(self._name).inc(len(again))
             for place, outcome in zip(again, await other.ask([batch[place] for place in again]), strict=True):
                 outcomes[place] = outcome
         return outcomes
-
-    def _next(self, but: Replica | None = None) -> Replica | None:
-        """Which replica to ask: of those that answer the one with the fewest calls under way, by turns."""
-        self._turn += 1
-        places = range(self._turn, self._turn + len(self._replicas))
-        inturn = [self._replicas[place % len(self._replicas)] for place in places]
-        return min(
-            (replica for replica in inturn if replica is not but and not replica.breaker.is_open),
-            key=lambda replica: replica.calls,
-            default=None,
-        )
 
     def _late(self, query: pb.RecommendRequest, slate: pb.RecommendResponse) -> None:
         metrics.LATE.labels(self._name).inc()

@@ -26,7 +26,7 @@ from omakase.v1 import recommender_pb2_grpc
 log = logging.getLogger(__name__)
 
 # A recommender that was restarted at its address is found again within a quarter of a second; an address that answers
-# nothing holds no request longer than its deadline. Of a name with several addresses all are used.
+# nothing holds no request longer than its deadline.
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -67,13 +67,17 @@ class Replica:
     has to wait to find that out.
     """
 
-    def __init__(self, name: str, target: str, timeout_s: float, tls: MutualTls | None = None) -> None:
+    def __init__(
+        self, name: str, target: str, timeout_s: float, tls: MutualTls | None = None, host: str | None = None
+    ) -> None:
+        """`host`: whose certificate it shows, where the target is but an address of it."""
         self.breaker = Breaker()
         self.calls = 0  # under way
         self._name = name
         self._target = target
         self._timeout_s = timeout_s
         self._tls = tls
+        self._options = _OPTIONS if host is None else (*_OPTIONS, ("grpc.ssl_target_name_override", host))
         self._look: asyncio.Task[None] | None = None
         self._is_open = metrics.BREAKER_OPEN.labels(name, target)
         self._is_open.set(0)
@@ -81,7 +85,7 @@ class Replica:
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         """Made when it is first used: it belongs to the loop that it is used on."""
-        return new_channel(self._target, self._tls, _OPTIONS)
+        return new_channel(self._target, self._tls, self._options)
 
     @cached_property
     def _lanes(self) -> Lanes:
@@ -136,6 +140,10 @@ class Replica:
         except grpc.RpcError:
             return False
         return bool(told.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def forget(self) -> None:
+        """Say no more of it in the metrics: its address has gone."""
+        metrics.BREAKER_OPEN.remove(self._name, self._target)
 
     async def close(self) -> None:
         if self._look is not None:

@@ -65,7 +65,7 @@ class Forgetting:
 
     def _contexts(self) -> int:
         contexts = adapters.open_context_store(self.deployment.uris.contexts)
-        known = sum(contexts.get(person) is not None for person in self.people)
+        known = len(contexts.find(self.people))
         for person in self.people:
             contexts.forget(person)
         return known

@@ -28,10 +28,15 @@ CODES: tuple[tuple[type[OmakaseError], grpc.StatusCode], ...] = (
 )
 
 
+# What a health check asks for to learn whether a process lives. One that is starting or draining does.
+LIVE = "live"
+
+
 class Health:
     """A server's health, which tells the truth: NOT_SERVING until `serving` is called and again once it drains.
 
-    Asked for the service `knowing(digest)` it says SERVING once it has served the configuration of that digest.
+    Asked for the service `knowing(digest)` it says SERVING once it has served the configuration of that digest; asked
+    for `LIVE`, that the loop turns, serving or not.
     """
 
     def __init__(self) -> None:
@@ -42,6 +47,7 @@ class Health:
 
     async def set(self, *, is_serving: bool) -> None:
         states = health_pb2.HealthCheckResponse
+        await self._servicer.set(LIVE, states.SERVING)
         await self._servicer.set("", states.SERVING if is_serving else states.NOT_SERVING)
 
     async def know(self, digest: str) -> None:
@@ -54,9 +60,18 @@ def knowing(digest: str) -> str:
     return f"configuration/{digest}"
 
 
-def new_server(services: Sequence[str], health: Health, max_message_bytes: int = 16 << 20) -> grpc.aio.Server:
-    """A server with health and reflection for `services` (full protobuf names)."""
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_message_bytes), ("grpc.so_reuseport", 0)])
+def new_server(
+    services: Sequence[str], health: Health, max_message_bytes: int = 16 << 20, connection_s: float | None = None
+) -> grpc.aio.Server:
+    """A server with health and reflection for `services` (full protobuf names).
+
+    A connection older than `connection_s` is ended after what is under way on it: whoever opens another looks the name
+    up again, and so finds replicas that are new.
+    """
+    options: list[tuple[str, int]] = [("grpc.max_receive_message_length", max_message_bytes), ("grpc.so_reuseport", 0)]
+    if connection_s is not None:
+        options.append(("grpc.max_connection_age_ms", round(connection_s * 1000)))
+    server = grpc.aio.server(options=options)
     health.add_to(server)
     reflection.enable_server_reflection((*services, reflection.SERVICE_NAME, "grpc.health.v1.Health"), server)
     return server

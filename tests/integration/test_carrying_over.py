@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from batch.rows import delivery_rows
 from dataflow.examples import example_row
 from dataflow.publishing import batch_of
 from omakase import models
@@ -31,6 +30,7 @@ from omakase.ports.model_store import ModelKey
 from omakase.ports.training_state import Progress, Tick
 from omakase.repairs.history import Choice
 from omakase.repairs.rebuilding import Rebuilder
+from omakase.rows import delivery_rows
 from tests.integration.stage import KEYRING, START
 from tests.slates import Ranked, stamp
 

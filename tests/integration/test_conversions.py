@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from omakase.core.accounting import EVENTS
 from omakase.core.errors import Unavailable
+from omakase.ports.orders import Credit
 from tests.integration.stage import START, Stage, until
 from tests.integration.till import WAIT_S, Till
 
@@ -206,6 +208,25 @@ def test_a_round_that_died_after_its_decision_publishes_what_it_had_decided_and_
 
 def cut(_: Any) -> None:
     raise Unavailable("the bus is cut")
+
+
+def test_two_desks_that_decide_at_once_send_an_order_to_the_same_delivery(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (till.record(till.slate()) for _ in range(2))
+    till.happen(first, 1, "click")
+    till.sell()
+    till.later(WAIT_S + 1)
+    credits, put = till.stores.credits, till.stores.credits.put
+
+    def put_second(ours: Sequence[Credit]) -> None:
+        """The other desk, which has seen another click last, is faster."""
+        put([replace(credit, request_id=second.request_id) for credit in ours])
+        put(ours)
+
+    monkeypatch.setattr(credits, "put", put_second)
+    assert till.service.desk.settle() == 1
+    assert [event.request_id for event in till.events("conversion")] == [second.request_id]
 
 
 def test_an_order_after_the_reward_window_is_reported_with_its_slate_and_not_learnt(till: Till) -> None:

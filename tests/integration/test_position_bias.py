@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from batch.examination import Examinations
-from batch.rows import delivery_rows, event_row
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.model_store import FileModelStore
@@ -25,6 +24,7 @@ from omakase.core.refolding import ExampleColumns
 from omakase.core.slates import Delivery
 from omakase.examination import encode_examination, examination_key
 from omakase.ports.model_store import ABSENT
+from omakase.rows import delivery_rows, event_row
 from recommender.loading import BundleLoader
 from tests.integration.stage import KEYRING, START
 from tests.integration.test_tracking import new_slate

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from batch.rows import delivery_rows
 from omakase import models
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.training_state import SqliteTrainingState
@@ -19,6 +18,7 @@ from omakase.core.slates import Slate
 from omakase.ports.model_store import ModelKey
 from omakase.repairs.history import Choice
 from omakase.repairs.rebuilding import Rebuilder
+from omakase.rows import delivery_rows
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
 from tests.integration.test_trainer import KEY, Desk, assert_same, expected

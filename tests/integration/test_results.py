@@ -13,7 +13,6 @@ import duckdb
 import numpy as np
 import pytest
 
-from batch.rows import delivery_rows, event_row
 from omakase.adapters.local.warehouse import FileWarehouse
 from omakase.core.events import Event
 from omakase.core.ids import Pseudonym, RequestId
@@ -21,6 +20,7 @@ from omakase.core.slates import Delivery, Slate
 from omakase.core.tables import TABLES
 from omakase.groups import Group
 from omakase.results import read_results
+from omakase.rows import delivery_rows, event_row
 
 HOUR = 1_760_000_000 // 3600 * 3600
 EXPERIMENT = Group("experiment", "new", ["home", "end"], {"control": 500, "treatment": 500})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +104,11 @@ def run_row(row: Row, seed: int) -> Outcome:
     return Outcome(row.name, done, verdict, faults, time.monotonic() - started)
 
 
-def perform(row: Row, home: Path, seed: int) -> tuple[str, Evidence]:
+def perform(
+    row: Row, home: Path, seed: int, adapters: Mapping[str, str] | None = None
+) -> tuple[str, Evidence]:
     """Do a row in an empty directory. Returns what was done, and what was left after the drain."""
-    deployment = open_shop(home)
+    deployment = open_shop(home, adapters)
     with Supervisor(deployment) as up:
         up.wait_ready(READY_S)
         with Load(up.gateway_url, up.tracking_url, seed) as load:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from omakase.adapters import open_catalogue_store
@@ -48,11 +50,12 @@ TUNING = {
 }
 
 
-def open_shop(directory: Path) -> Deployment:
-    """A data directory with a dozen items, not started."""
-    config = directory / "product.yaml"
-    config.write_text(PRODUCT)
+def open_shop(directory: Path, adapters: Mapping[str, str] | None = None) -> Deployment:
+    """A data directory with a dozen items, not started; `adapters` as in the configuration."""
+    config, adapters = directory / "product.yaml", adapters or {}
+    config.write_text(f"{PRODUCT}adapters: {json.dumps(adapters)}\n")
     deployment = Deployment(config, directory / "data", tuning=TUNING)
+    deployment.settle(adapters)
     items = [Item(f"i{i}", {"price": 3.0 * i, "colour": "red" if i % 2 else "blue"}, value=10.0) for i in range(12)]
     open_catalogue_store(deployment.uris.catalogue).put(items)
     return deployment

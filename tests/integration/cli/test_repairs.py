@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.rows import delivery_rows
 from dataflow.examples import example_row
 from dataflow.publishing import batch_of
 from omakase import models
@@ -24,6 +23,7 @@ from omakase.core.training import summarise
 from omakase.deployment import Deployment
 from omakase.keys import load_keys
 from omakase.ports.training_state import Progress, Tick
+from omakase.rows import delivery_rows
 from omakase.snapshots import Snapshot, encode_snapshot
 from tests.slates import Ranked, stamp
 

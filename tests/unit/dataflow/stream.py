@@ -20,6 +20,7 @@ from apache_beam.transforms.trigger import AfterWatermark
 from apache_beam.transforms.window import TimestampedValue
 
 from dataflow.bounded import _DESKS, FOLDS, Keep, _desk, _Options
+from dataflow.examples import NumberedExamples
 from dataflow.sequences import Publication
 from dataflow.streaming import Streaming
 from dataflow.transforms import Unusable
@@ -58,6 +59,7 @@ def stopped_clock() -> float:
 class Ran:
     """What came out, and the models as they were left."""
 
+    examples: list[NumberedExamples] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
     dead_letters: list[Unusable] = field(default_factory=list)
@@ -106,6 +108,7 @@ class Stream:
             ran = Ran()
             for (name, _), value in _DESKS[desk].done[FOLDS].items():  # type: ignore[misc]
                 getattr(ran, name).append(value)
+            ran.rows = [row for numbered in ran.examples for row in numbered.rows()]
         store = FileModelStore(directory)
         keys = store.keys()
         ran.models = {key: models.newest(store, key).snapshot for key in keys}

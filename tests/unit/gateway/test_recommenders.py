@@ -28,3 +28,10 @@ def test_names_every_recommender_without_a_target_and_every_unknown_name():
         "recommenders.main: needs a target, here or in OMAKASE_RECOMMENDERS",
         "recommenders: 'man' is not in the configuration",
     ]
+
+
+def test_a_name_needs_a_port():
+    for target in ("dns:///recommender-main", "dns:///:50051", "dns:///recommender-main:grpc"):
+        with pytest.raises(InvalidConfig, match=r"recommenders.main: .* must be dns:///NAME:PORT"):
+            Targets({"main": [target]}).check(PRODUCT)
+    Targets({"main": "dns:///recommender-main.omakase.svc.cluster.local:50051"}).check(PRODUCT)

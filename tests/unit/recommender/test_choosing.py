@@ -11,7 +11,6 @@ import pytest
 from msgspec import structs
 
 from omakase.adapters.local.clock import MappedClock
-from omakase.adapters.local.context_store import SqliteContextStore
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.config import parse_product
 from omakase.config.schema import Product
@@ -48,14 +47,13 @@ class Shop:
     def __init__(self, directory: Path, keys: str, catalogue: Catalogue = CATALOGUE) -> None:
         self.product = product(keys)
         self.clock = MappedClock.create(directory / "clock", NOW)
-        self._contexts = SqliteContextStore(directory / "contexts.db")
         self._displays = displays_of(self.product, FileModelStore(directory / "models"))
         self.restart()
         self.show(catalogue)
 
     def restart(self, pseudonym_key: bytes = b"p" * 16) -> None:
         ring = Keyring({1: b"k" * 16}, 1, pseudonym_key)
-        self.ranker = Ranker(ring, self.clock, self._contexts, np.random.default_rng())
+        self.ranker = Ranker(ring, self.clock, np.random.default_rng())
 
     def show(self, catalogue: Catalogue) -> None:
         spec = self.product.feature_spec("main")

@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from omakase.adapters.local.clock import MappedClock
-from omakase.adapters.local.context_store import SqliteContextStore
 from omakase.config import parse_product
 from omakase.core.catalogue import Catalogue, Item
 from omakase.core.ids import NOBODY, Keyring
@@ -29,7 +28,6 @@ def ranker(directory: Path, at: datetime, seed: int = 1) -> Ranker:
     return Ranker(
         Keyring({1: b"k" * 16}, 1, b"p" * 16),
         MappedClock.create(directory / f"clock-{at.timestamp()}", at.timestamp()),
-        SqliteContextStore(directory / "contexts.db"),
         np.random.default_rng(seed),
         random_bytes=lambda n: b"r" * n,
     )
@@ -66,9 +64,3 @@ def test_a_slate_is_as_long_as_there_are_eligible_items(tmp_path):
     slate, ignored = answer.slate, answer.ignored
     assert [(d.position, d.item_id, d.propensity) for d in slate.deliveries] == [(1, "i1", 1.0)]
     assert ignored == []
-
-
-def test_nobody_has_no_stored_context(tmp_path):
-    SqliteContextStore(tmp_path / "contexts.db").put([(NOBODY, {"age": 1.0})])
-    slate = ranker(tmp_path, NOON).answer(BUNDLE, QUERY).slate
-    assert "age" not in slate.context

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 import msgspec
 
+from omakase.core.errors import Corrupt
 from omakase.core.events import Event
 from omakase.core.ids import issued_at, text_of
 from omakase.core.propensities import SlatePropensities
 from omakase.core.slates import Slate
 from omakase.core.tables import hour_of
 from omakase.core.values import Facts
-from omakase.ports.warehouse import Row
-from omakase.wire import encode_factor
+from omakase.ports.warehouse import Row, Table
+from omakase.wire import decode_bus_body, encode_factor
+
+TableRows: TypeAlias = dict[Table, list[Row]]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def rows_of(bodies: Iterable[bytes]) -> tuple[TableRows, list[tuple[bytes, str]]]:
+    """The rows of bus messages by table, and the messages that cannot be read, each with what is wrong with it."""
+    rows: TableRows = {"deliveries": [], "propensities": [], "events": []}
+    unreadable: list[tuple[bytes, str]] = []
+    for body in bodies:
+        try:
+            record = decode_bus_body(body)
+        except Corrupt as error:
+            unreadable.append((body, str(error)))
+            continue
+        if isinstance(record, Slate):
+            rows["deliveries"] += delivery_rows(record)
+        elif isinstance(record, Event):
+            rows["events"].append(event_row(record))
+        elif isinstance(record, SlatePropensities):
+            rows["propensities"] += propensity_rows(record)
+    return rows, unreadable
 
 
 def delivery_rows(slate: Slate) -> list[Row]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from batch.rows import delivery_rows, event_row, propensity_rows
 from omakase.core.events import Event, Joined
 from omakase.core.ids import text_of
 from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.tables import TABLES, hour_of
+from omakase.rows import delivery_rows, event_row, propensity_rows
 from omakase.wire import decode_factor
 from tests.integration.stage import START
 from tests.integration.test_tracking import new_slate
