@@ -39,6 +39,11 @@ def example_row(shard: str, sequence: int, example: Example) -> Row:
     }
 
 
+def pack_examples(examples: Iterable[Example]) -> bytes:
+    """Their rows, to be numbered."""
+    return msgspec.msgpack.encode([example_row("", 0, example) for example in examples])
+
+
 class NumberedExamples(NamedTuple):
     """The examples of one mini-batch under their number, still packed: one step numbers, many unpack."""
 
@@ -49,8 +54,3 @@ class NumberedExamples(NamedTuple):
     def rows(self) -> Iterator[Row]:
         unpacked: list[dict[str, Cell]] = msgspec.msgpack.decode(self.packed)
         return ({**row, "shard": self.shard, "sequence": self.sequence} for row in unpacked)
-
-
-def pack_examples(examples: Iterable[Example]) -> bytes:
-    """Their rows, to be numbered."""
-    return msgspec.msgpack.encode([example_row("", 0, example) for example in examples])

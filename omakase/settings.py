@@ -110,6 +110,9 @@ class GatewaySettings(HttpSettings, GrpcSettings):
     slow_s: Annotated[float, Field(gt=0, le=60)] = 0.5
     contexts: str | None = Field(default=None, description="what is known of people, for /admin/v1 to change")
     data_dir: str | None = Field(default=None, description="where all is kept on one machine, for /admin/v1 to forget")
+    deliveries: str | None = Field(default=None, description="elsewhere it forgets in these: delivery records,")
+    bus: str | None = Field(default=None, description="the bus that deliveries are excluded by,")
+    warehouse: str | None = Field(default=None, description="and history")
 
 
 class RecommenderSettings(GrpcSettings):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
-from omakase.core.errors import Corrupt, OmakaseError, Unavailable
+from omakase.core.errors import Corrupt, OmakaseError
 from omakase.core.ids import Pseudonym
 from omakase.ports.context_store import ContextStore
 from recommender import metrics
@@ -53,12 +53,17 @@ class People:
         try:
             known = self._read(self._store.at_hand, people)
             if known is None:
-                known = await self._ask(people)
+                if self._is_paused:
+                    metrics.CONTEXTS_UNUSED.labels("unreadable").inc(len(people))
+                    return STRANGERS
+                find = partial(self._store.find, within_s=self._timeout_s)
+                known = await self._on_thread(partial(self._read, find, people))
         except OmakaseError as error:
             self._lose(people, error)
+            self._ask_again_at = self._monotonic() + _PAUSE_S
             return STRANGERS
         self._failures = 0
-        return known
+        return known or STRANGERS
 
     async def connect(self) -> None:
         """Ask for nobody in particular, so that the first request finds a connection. The store may be away."""
@@ -67,12 +72,9 @@ class People:
             if self._store.at_hand(stranger) is None:
                 await self._on_thread(partial(self._store.find, stranger, _CONNECT_S))
 
-    async def _ask(self, people: list[Pseudonym]) -> Acquaintance:
-        """Raises: Unavailable."""
-        if self._failures >= _MOST_FAILURES and self._monotonic() < self._ask_again_at:
-            raise Unavailable("it did not answer a moment ago")
-        find = partial(self._store.find, within_s=self._timeout_s)
-        return await self._on_thread(partial(self._read, find, people)) or STRANGERS
+    @property
+    def _is_paused(self) -> bool:
+        return self._failures >= _MOST_FAILURES and self._monotonic() < self._ask_again_at
 
     async def _on_thread(self, work: Callable[[], Acquaintance | None]) -> Acquaintance | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -94,4 +96,3 @@ class People:
         if not self._failures:
             log.error("stored contexts cannot be read, ranking without them: %s", error)
         self._failures += 1
-        self._ask_again_at = self._monotonic() + _PAUSE_S

@@ -21,7 +21,6 @@ from omakase.v1 import tracking_pb2_grpc
 from tracking.records import TrackingServicer
 from tracking.service import Stores, follow, new_app, new_service
 
-
 # Shippers are connected for so long, then look for replicas anew.
 _CONNECTION_S = 120.0
 

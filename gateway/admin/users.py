@@ -37,7 +37,7 @@ async def forget(person: ForgetRequest, call: Calling) -> ForgottenAnswer:
     """Everywhere, as `omakase users forget` does. Answers when it is done; repeat it after any failure."""
     premises = call.admin.premises
     if premises is None:
-        told = "OMAKASE_DATA_DIR does not say where all is kept: forget where it is, with `omakase users forget`"
+        told = "this gateway is not told where all is kept: see OMAKASE_DATA_DIR and OMAKASE_DELIVERIES"
         raise HTTPException(HTTPStatus.NOT_IMPLEMENTED, told)
     named: list[tuple[Literal["user", "anonymous"], str | None]] = [
         ("user", person.user_id),

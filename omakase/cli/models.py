@@ -114,7 +114,7 @@ def rollback(
     store = _store(data_dir)
     key = models.resolve(store, name)
     deployment = Deployment(data_dir, data_dir)
-    settled = Premises(deployment, open_clock(deployment.clock_uri)).settled(key)
+    settled = Premises.in_directory(deployment, open_clock(deployment.clock_uri)).settled(key)
     published = models.roll_back(store, key, None if to is None else Generation(to), time.time(), settled)
     Console().print(f"{key} is now generation {published.generation} ({published.snapshot.reason}); learning is frozen")
 

@@ -44,6 +44,6 @@ def forget(
     keyring = load_keys(deployment.keys)
     people = [keyring.pseudonym(kind, name) for kind, name in given]  # type: ignore[arg-type]
     table = Table("place", "reached", title="Forgotten")
-    for place, count in Premises(deployment, open_clock(deployment.clock_uri)).forget(people).items():
+    for place, count in Premises.in_directory(deployment, open_clock(deployment.clock_uri)).forget(people).items():
         table.add_row(place, str(count))
     Console().print(table)

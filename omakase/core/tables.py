@@ -97,6 +97,16 @@ TABLES: Mapping[str, Columns] = {
         "clicks": "integer",
         "value": "float",
     },
+    # What a streaming job counted, as increments: it has no store of its own to be asked.
+    "tallies": {"hour": "integer", "side": "text", "state": "text", "count": "integer"},
+    "publications": {
+        "hour": "integer",
+        "model": "text",
+        "generation": "integer",
+        "through": "integer",
+        "published_at": "float",
+        "clicks": "integer",
+    },
 }
 
 # The columns that say of whom a row is, in every table that has them; and what goes when that person is forgotten.

@@ -19,27 +19,31 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+_LOOKED_AT = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What becomes of one request: the first one of `method` ("" any) whose URL, unquoted, holds `url`.
+    """What becomes of one request: the first one of `method` ("" any) whose URL, unquoted, or the beginning of whose
+    body holds `about`, such as an object's name.
 
     With a `status` that is the answer; without one the connection breaks, or the answer is late where `is_late`.
-    `is_done`: the server does it all the same. `cut_at` and `is_garbled` let the answer through as far as those bytes,
-    or with its first byte another.
+    `is_done`: the server does it all the same. `cut_at` lets so many bytes of the answer through, `is_garbled` all,
+    the first one another.
     """
 
     status: int | None = None
     method: str = ""
-    url: str = ""
+    about: str = ""
     is_done: bool = False
     is_late: bool = False
     cut_at: int | None = None
     is_garbled: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def meets(self, method: str, url: str) -> bool:
-        return self.method in ("", method) and self.url in url
+    def meets(self, method: str, url: str, body: Any) -> bool:
+        beginning = body[:_LOOKED_AT] if isinstance(body, bytes) else str(body or "")[:_LOOKED_AT].encode()
+        return self.method in ("", method) and (self.about in url or self.about.encode() in beginning)
 
 
 class HttpFaults(HTTPAdapter):
@@ -63,7 +67,7 @@ class HttpFaults(HTTPAdapter):
         method, url = request.method or "", unquote(request.url or "")
         with self._lock:
             self.seen.append(f"{method} {url}")
-            fault = next((fault for fault in self.left if fault.meets(method, url)), None)
+            fault = next((fault for fault in self.left if fault.meets(method, url, request.body)), None)
             if fault is not None:
                 self.left.remove(fault)
         if fault is None:
@@ -71,7 +75,7 @@ class HttpFaults(HTTPAdapter):
         if fault.cut_at is not None or fault.is_garbled:
             return _spoilt(super().send(request, *rest, **options), fault)
         if fault.is_done:
-            super().send(request, *rest, **options).content  # noqa: B018  # read to its end, and forgotten
+            super().send(request, *rest, **options).close()
         if fault.status is not None:
             return _answer(request, fault.status, fault.headers)
         if fault.is_late:

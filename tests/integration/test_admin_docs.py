@@ -27,7 +27,7 @@ def test_every_command_of_the_document_does_what_it_says(stage: Stage, tmp_path:
     file.write_text(PRODUCT)
     shop = Shop(tmp_path, file=file)
     shop.publish()
-    premises = Premises(Deployment(file, tmp_path / "data"), shop.clock)
+    premises = Premises.in_directory(Deployment(file, tmp_path / "data"), shop.clock)
     away = f"127.0.0.1:{free_port()}"
     gateway = RunningGateway(stage, shop, tmp_path / "gateway", away, premises=premises)
     desk = tmp_path / "desk"

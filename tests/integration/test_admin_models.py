@@ -112,7 +112,7 @@ def test_a_corrupt_model_is_rolled_back_only_by_who_knows_what_was_learnt(stage,
     operator.does("PUT", "/models/clicks", snapshot, expecting=409)
     for method, action in (("GET", "snapshot"), ("POST", "freeze"), ("POST", "resume")):
         operator.does(method, f"/models/clicks:{action}", expecting=409)
-    premises = Premises(Deployment(tmp_path / "c", tmp_path / "data"), shop.clock)
+    premises = Premises.in_directory(Deployment(tmp_path / "c", tmp_path / "data"), shop.clock)
     gateway = RunningGateway(stage, shop, tmp_path / "other", f"127.0.0.1:{free_port()}", premises=premises)
     assert Operator(gateway).does("POST", "/models/clicks:rollback", {})["reason"] == "rollback to 1"
     gateway.stop()

@@ -39,7 +39,7 @@ def test_contexts_are_put_read_and_dropped_under_pseudonyms(operator, shop):
     assert known == {"context": {"district": "Soho", "n": 7.0}, "clicked": ["i3"]}
     for _ in range(2):
         operator.does("POST", "/contexts:delete", {"user_id": "ada7"}, expecting=204)
-    assert shop.contexts.get(person) is None
+    assert shop.contexts.find([person]) == {}
     operator.does("POST", "/contexts:get", {"user_id": "ada7"}, expecting=404)
     assert operator.does("POST", "/contexts:get", {"user_id": "ada8"})["context"]["n"] == 8.0
 
@@ -76,7 +76,7 @@ def test_a_person_is_forgotten_everywhere_while_the_services_run(stage, tmp_path
     house.live_in()
     (tmp_path / "shop").mkdir()
     shop = Shop(tmp_path / "shop")
-    premises = Premises(Deployment(house.deployment.config, house.deployment.data_dir), house.clock)
+    premises = Premises.in_directory(Deployment(house.deployment.config, house.deployment.data_dir), house.clock)
     gateway = RunningGateway(stage, shop, tmp_path / "gateway", f"127.0.0.1:{free_port()}", premises=premises)
     operator = Operator(gateway)
     assert house.holding(ADA)

@@ -60,7 +60,7 @@ def shop(tmp_path: Path) -> Shop:
 
 @pytest.fixture
 def whole(stage: Stage, shop: Shop, tmp_path: Path) -> Iterator[RunningGateway]:
-    premises = Premises(Deployment(tmp_path / "c", tmp_path / "data"), shop.clock)
+    premises = Premises.in_directory(Deployment(tmp_path / "c", tmp_path / "data"), shop.clock)
     running = RunningGateway(stage, shop, tmp_path / "whole", f"127.0.0.1:{free_port()}", premises=premises)
     yield running
     running.stop()

@@ -17,7 +17,7 @@ from omakase.core.slates import Slate
 from omakase.ports.context_store import Click
 from omakase.ports.event_bus import Message
 from omakase.ports.touches import Touch, Touched
-from omakase.privacy.forgetting import Forgetting
+from omakase.privacy.forgetting import Forgetting, Places
 from omakase.serving.refused import Refused
 from omakase.wire import SpooledSlate, decode_slate, encode_slate
 from tests.integration.stage import KEYRING, START
@@ -73,7 +73,7 @@ class House(Office):
         self.happen(self.slates["bob"], (3, "impression"))  # on the bus, not read yet
 
     def forget(self, **changes: float) -> dict[str, int]:
-        return Forgetting(self.deployment, [ADA, TABLET], self.clock.now(), **changes).run()
+        return Forgetting(Places.of(self.deployment), [ADA, TABLET], self.clock.now(), **changes).run()
 
     def holding(self, *texts: str) -> set[str]:
         """Files with one of these texts in them; those of the warehouse are compressed, and asked."""
@@ -124,6 +124,18 @@ def test_what_tracking_notes_of_them_until_their_records_are_blanked_goes_too(ho
     reached = house.forget()
     assert (reached["touches"], reached["contexts"]) == (2, 2)
     assert house.holding(ADA, TABLET) == set()
+
+
+def test_where_there_is_no_directory_the_shared_stores_are_cleaned_and_what_was_learnt_is_taken_back(house):
+    slates = house.live_in()
+    places = replace(Places.of(house.deployment), directory=None)
+    reached = Forgetting(places, [ADA, TABLET], house.clock.now()).run()
+    assert reached == {"contexts": 1, "touches": 1, "orders": 0, "deliveries": 2, "warehouse": reached["warehouse"]}
+    kept = {name.partition("-wal")[0] for name in house.holding(ADA, TABLET)}
+    assert kept & {"contexts.db", "deliveries.db", "deliveries", "events"} == set()
+    assert "bus.db" in kept  # the stream's own, which runs out
+    house.tick(START + 40)
+    assert_same(house.learnt(), expected((slates["bob"], 1, 1.0), (slates["bob"], 2, 0.0), (slates["bob"], 3, 0.0)))
 
 
 def test_what_was_learnt_within_the_window_is_unlearnt_and_the_account_balances(house):

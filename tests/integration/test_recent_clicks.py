@@ -91,7 +91,8 @@ class Market:
         return self._reader.read(sent, self.shop.clock.now())
 
     def clicked(self) -> tuple[str, ...]:
-        known = self.shop.contexts.get(KEYRING.pseudonym("user", "u1"))
+        person = KEYRING.pseudonym("user", "u1")
+        known = self.shop.contexts.find([person]).get(person)
         return () if known is None else known.clicked
 
 

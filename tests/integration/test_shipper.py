@@ -21,6 +21,7 @@ from tests.integration.stage import PATIENCE_S, free_port, until
 
 ROOT = Path(__file__).parents[2]
 POISON = b"poison"
+PATIENCE_ROUNDS = 50
 SPOOL_AND_WAIT = """
 import sys
 from pathlib import Path
@@ -40,14 +41,14 @@ sys.stdin.read()
 class Tracking(tracking_pb2_grpc.TrackingServicer):
     """Keeps what it is sent, refuses what it cannot read, as tracking does: the whole call."""
 
-    def __init__(self, port: int, max_bytes: int = 4 << 20) -> None:
+    def __init__(self, port: int, max_bytes: int = 4 << 20, host: str = "127.0.0.1") -> None:
         self.records: list[bytes] = []
         self.calls = 0
         self.answers = threading.Event()
         self.answers.set()
         self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", max_bytes)])
         tracking_pb2_grpc.add_TrackingServicer_to_server(self, self._server)
-        assert self._server.add_insecure_port(f"127.0.0.1:{port}") == port
+        assert self._server.add_insecure_port(f"{host}:{port}") == port
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -73,11 +74,11 @@ class Tracking(tracking_pb2_grpc.TrackingServicer):
 class Service:
     """What writes a spool and ships it. Made again over the same directory, it is the next process."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, hosts: str = "127.0.0.1:{port}") -> None:
         self.refused = directory / "refused"
         self._spool = Spool(directory)
         self._reader = SpoolReader(directory)
-        self.shipper = Shipper(self._reader, f"127.0.0.1:{port}", self.refused)
+        self.shipper = Shipper(self._reader, hosts.format(port=port), self.refused)
         self.shipper.start()
 
     def append(self, *records: bytes) -> None:
@@ -123,6 +124,19 @@ def test_records_that_come_one_by_one_are_sent_together(service, port):
         service.append(*numbered(200))
         until(lambda: len(tracking.records) == 201, "all is shipped")
         assert tracking.calls - calls <= 3
+
+
+def test_of_a_tracking_with_several_addresses_each_is_sent_to(tmp_path, port):
+    with Tracking(port) as a, Tracking(port, host="127.0.0.2") as b:
+        service = Service(tmp_path / "spool", port, "ipv4:127.0.0.1:{port},127.0.0.2:{port}")
+        for i in range(PATIENCE_ROUNDS):
+            service.append(b"%d" % i)
+            until(lambda sent=i + 1: len(a.records) + len(b.records) == sent, "it ships")
+            if a.records and b.records:
+                break
+        service.end()
+    assert a.records
+    assert b.records
 
 
 def test_what_tracking_missed_is_shipped_when_it_is_back(service, port):

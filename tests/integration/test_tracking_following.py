@@ -94,5 +94,5 @@ def test_clicks_are_noted_from_when_a_feature_asks_for_them(till, follow):
 
 
 def noted(till: Till, user: Any) -> list[str]:
-    known = till.stores.contexts.get(user)
+    known = till.stores.contexts.find([user]).get(user)
     return [] if known is None else list(known.clicked)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import unquote
 
 from omakase.adapters.local.files import TEMPORARY, disk_errors, locked, write_whole
+from omakase.adapters.retention import thinned
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
 from omakase.ports.model_store import ABSENT, Generation, ModelKey
@@ -28,9 +28,6 @@ _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES
 _POINTER = "newest"
 _SNAPSHOT = ".snapshot"
 _MAX_NAME = 200
-
-KEPT_NEWEST = 20
-KEPT_HOURLY_S = 7 * 86400.0
 
 
 class FileModelStore:
@@ -112,19 +109,6 @@ class FileModelStore:
         if not 1 <= len(name) <= _MAX_NAME:
             raise InvalidInput(f"model key {key!r} takes {len(name)} characters as a file name, not 1 to {_MAX_NAME}")
         return self._directory / name
-
-
-def thinned(published: Iterable[tuple[Generation, float]], now: float) -> set[Generation]:
-    """Which generations to drop. Units: publish times and now in Unix seconds."""
-    newest_first = sorted(published, reverse=True)
-    dropped: set[Generation] = set()
-    # The hours that the 20 newest fill need no other keeper.
-    hours = {at // 3600 for _, at in newest_first[:KEPT_NEWEST]}
-    for generation, at in newest_first[KEPT_NEWEST:]:
-        if at // 3600 in hours or now - at > KEPT_HOURLY_S:
-            dropped.add(generation)
-        hours.add(at // 3600)
-    return dropped
 
 
 def _path(home: Path, generation: Generation) -> Path:

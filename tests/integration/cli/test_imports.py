@@ -28,7 +28,7 @@ def test_contexts_are_imported_under_pseudonyms_only(omakase, deployment):
     assert (said.code, said.out) == (0, "5 contexts imported\n")
     first = json.loads((EXAMPLES / "contexts.ndjson").read_text().splitlines()[0])
     person = load_keys(deployment.keys).pseudonym("user", first["user_id"])
-    known = open_context_store(deployment.uris.contexts).get(person)
+    known = open_context_store(deployment.uris.contexts).find([person]).get(person)
     assert known is not None
     assert known.facts == {name: float(v) if isinstance(v, int) else v for name, v in first["context"].items()}
     assert first["user_id"].encode() not in b"".join(path.read_bytes() for path in deployment.root.glob("contexts.db*"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from omakase.adapters.local import files
-from omakase.adapters.local.model_store import FileModelStore, thinned
+from omakase.adapters.local.model_store import FileModelStore
+from omakase.adapters.retention import thinned
 from omakase.core.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from omakase.ports.model_store import ABSENT, ModelKey
 

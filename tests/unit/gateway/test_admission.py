@@ -27,7 +27,9 @@ async def waiting(door: Admission, count: int) -> list[asyncio.Task[bool]]:
 def test_has_room_for_so_many_and_for_another_when_one_has_left() -> None:
     door = Admission(2)
     assert [door.enter() for _ in range(4)] == [True, True, False, False]
+    assert door.in_flight == 2
     door.leave()
+    assert door.in_flight == 1
     assert [door.enter() for _ in range(2)] == [True, False]
 
 
