@@ -26,24 +26,26 @@ _WINDOW_S = 7 * 86_400
 # prediction may be 0 where clicks do come, so it counts for no less than a tenth of the placement's click rate.
 _LOOKS = f"""
 WITH outcome AS (
-    SELECT request_id, position, bool_or(type = 'click') AS clicked
+    SELECT request_id, position, max(CASE WHEN type = 'click' THEN 1.0 ELSE 0.0 END) AS clicked
     FROM events
     WHERE hour >= ?
     GROUP BY request_id, position
     HAVING count(unwanted) = 0
 ), served AS (
-    SELECT DISTINCT ON (request_id, position)
-        request_id, position, item_id, predicted_click / examination AS predicted
+    SELECT request_id, position, min(item_id) AS item_id, min(predicted_click / examination) AS predicted
     FROM deliveries
     WHERE hour >= ? AND placement = ? AND NOT fallback AND {SHOWN}
+    GROUP BY request_id, position
 ), seen AS (
-    SELECT position, item_id, predicted, CASE WHEN clicked THEN 1.0 ELSE 0.0 END AS clicked
-    FROM served JOIN outcome USING (request_id, position)
+    SELECT s.position, s.item_id, s.predicted, o.clicked
+    FROM served AS s JOIN outcome AS o ON s.request_id = o.request_id AND s.position = o.position
+), rated AS (
+    SELECT avg(clicked) AS rate FROM seen
 )
-SELECT item_id, predicted IS NULL AS is_blind, position, sum(clicked) AS clicks,
-    sum(CASE WHEN predicted IS NULL THEN 1.0 ELSE greatest(predicted, 0.1 * rate) END) AS expected
-FROM seen CROSS JOIN (SELECT avg(clicked) AS rate FROM seen)
-GROUP BY item_id, is_blind, position
+SELECT s.item_id, s.predicted IS NULL AS is_blind, s.position, sum(s.clicked) AS clicks,
+    sum(CASE WHEN s.predicted IS NULL THEN 1.0 ELSE greatest(s.predicted, 0.1 * r.rate) END) AS expected
+FROM seen AS s CROSS JOIN rated AS r
+GROUP BY s.item_id, s.predicted IS NULL, s.position
 """  # noqa: S608  our own words
 
 

@@ -7,18 +7,26 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
+from typing import TypeAlias
 
 from omakase.core.errors import OmakaseError
 
 log = logging.getLogger(__name__)
 
+Done: TypeAlias = Mapping[str, int]
+"""What a job did: how many, by what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every `period_s`."""
+    """Something to do every `period_s`. Idempotent: it may be repeated, after a death or beside another run.
 
-    run: Callable[[], object]
+    `run_day` makes anew what belongs to a day, whose start it is given, UTC, in Unix seconds; None: nothing does.
+    """
+
+    run: Callable[[], Done]
     period_s: float
+    run_day: Callable[[int], Done] | None = None
 
 
 def run_when_due(jobs: Mapping[str, Job], stopping: Event) -> None:

@@ -16,10 +16,10 @@ KEPT = frozenset({"hourly"})
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Units: retention_s is how long rows about single people are kept."""
+    """Units: retention_s is how long rows about single people are kept. Without `letters`, they are kept elsewhere."""
 
     warehouse: Warehouse
-    letters: DeadLetters
+    letters: DeadLetters | None
     clock: Clock
     retention_s: float
 
@@ -30,5 +30,6 @@ class Upkeep:
     def retain(self) -> int:
         """Dead letters go too. Returns how many hours of tables went. Raises: Unavailable; then run it again."""
         before = hour_of(self.clock.now() - self.retention_s)
-        self.letters.expire(before)
+        if self.letters is not None:
+            self.letters.expire(before)
         return sum(self.warehouse.expire(table, before) for table in get_args(Table) if table not in KEPT)

@@ -3,8 +3,8 @@
 Beam's own BigQuery sinks are not used. The one over the Storage Write API is written in Java, and a job that is built
 offline has no expansion service for it. Streaming inserts are told from their repetition for a minute at best. Load
 jobs would do, but nothing here could show it. A part of the port has the promise that is wanted, and a suite that
-shows it: written again, it replaces itself. So a part is named, settled by a shuffle, and only then written: whoever
-writes it again has the same rows under the same name. Tests do so with DuckDB, production with BigQuery.
+shows it: written again, it replaces itself. So a part has its name before it has its rows, and both are the state of
+one step: a step that dies between writing and its commit writes the same part again, with what has come since.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import apache_beam as beam
-from apache_beam.coders import BytesCoder, VarIntCoder
+from apache_beam.coders import BytesCoder, StrUtf8Coder, VarIntCoder
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     AccumulatingRuntimeState,
@@ -34,22 +34,19 @@ from omakase.ports.warehouse import Row, Table, Warehouse
 # Packed records and the time, to rows by table. Pickled by reference and called on the workers.
 RowsOf: TypeAlias = Callable[[Sequence[bytes], float], Mapping[Table, Sequence[Row]]]
 
-# (part, (when it was named, packed records)).
-Part: TypeAlias = tuple[str, tuple[float, list[bytes]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Filing:
     """A part is written when it has `max_bytes` or is `max_s` old; `spread` of a kind grow side by side.
 
-    So history is up to `max_s` behind. Dataflow takes no element of 80 MB, which bounds `max_bytes`.
-    `open_warehouse` and `clock` are pickled and called on the workers.
+    So history is up to `max_s` behind, and longer where it is slow to write. `open_warehouse` and `clock` are pickled
+    and called on the workers.
     """
 
     open_warehouse: Callable[[], Warehouse]
     max_bytes: int = 32_000_000
     max_s: float = 60.0
-    spread: int = 1
+    spread: int = 4
     clock: Callable[[], float] = time.time
 
 
@@ -66,9 +63,7 @@ class File(beam.PTransform):  # type: ignore[misc]
         return (
             records
             | "spread" >> beam.ParDo(AnyOf(filing.spread)).with_output_types(tuple[int, bytes])
-            | "gather" >> beam.ParDo(Gather(filing)).with_output_types(Part)
-            | "settle" >> beam.Reshuffle()
-            | "write" >> beam.ParDo(WritePart(filing.open_warehouse, self._rows_of))
+            | "parts" >> beam.ParDo(WriteParts(filing, self._rows_of))
         )
 
 
@@ -82,77 +77,75 @@ class AnyOf(beam.DoFn):  # type: ignore[misc]
         yield random.randrange(self._keys), record  # noqa: S311
 
 
-class Gather(beam.DoFn):  # type: ignore[misc]
-    """(key, record) to `Part`. By bytes, which Beam's own batches in Python cannot be cut by."""
+class WriteParts(beam.DoFn):  # type: ignore[misc]
+    """(key, record) into parts of the warehouse. Gives nothing; what raises is repeated by the runner."""
 
+    NAME = ReadModifyWriteStateSpec("name", StrUtf8Coder())
     WAITING = BagStateSpec("waiting", BytesCoder())
     SIZE = ReadModifyWriteStateSpec("size", VarIntCoder())
     AGE = TimerSpec("age", TimeDomain.REAL_TIME)
     END = TimerSpec("end", TimeDomain.WATERMARK)
 
-    def __init__(self, filing: Filing) -> None:
+    def __init__(self, filing: Filing, rows_of: RowsOf) -> None:
         self._filing = filing
+        self._rows_of = rows_of
+        self._warehouse: Warehouse | None = None
+
+    def setup(self) -> None:
+        self._warehouse = self._filing.open_warehouse()
 
     def process(
         self,
         element: tuple[int, bytes],
         window: beam.transforms.window.BoundedWindow = beam.DoFn.WindowParam,
+        name: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(NAME),
         waiting: AccumulatingRuntimeState = beam.DoFn.StateParam(WAITING),
         size: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(SIZE),
         age: RuntimeTimer = beam.DoFn.TimerParam(AGE),
         end: RuntimeTimer = beam.DoFn.TimerParam(END),
-    ) -> Iterator[Part]:
+    ) -> None:
         _, record = element
-        before = size.read() or 0
-        if not before:
+        if name.read() is None:
+            name.write(f"stream_{uuid.uuid4().hex}")
             age.set(self._filing.clock() + self._filing.max_s)
-            end.set(window.end)
+        pass
         waiting.add(record)
-        size.write(before + len(record) + 1)
-        if before + len(record) >= self._filing.max_bytes:
-            age.clear()
-            yield from self._part(waiting, size)
+        bytes_waiting = (size.read() or 0) + len(record)
+        size.write(bytes_waiting)
+        if bytes_waiting >= self._filing.max_bytes:
+            age.set(self._filing.clock())  # not here: the name may not be committed yet
 
     @on_timer(AGE)  # type: ignore[untyped-decorator]
     def grow_old(
         self,
+        name: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(NAME),
         waiting: AccumulatingRuntimeState = beam.DoFn.StateParam(WAITING),
         size: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(SIZE),
-    ) -> Iterator[Part]:
-        yield from self._part(waiting, size)
+    ) -> None:
+        self._write(name, waiting, size)
 
     @on_timer(END)  # type: ignore[untyped-decorator]
     def drain(
         self,
+        name: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(NAME),
         waiting: AccumulatingRuntimeState = beam.DoFn.StateParam(WAITING),
         size: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(SIZE),
         age: RuntimeTimer = beam.DoFn.TimerParam(AGE),
-    ) -> Iterator[Part]:
+    ) -> None:
         age.clear()
-        yield from self._part(waiting, size)
+        self._write(name, waiting, size)
 
-    def _part(self, waiting: AccumulatingRuntimeState, size: ReadModifyWriteRuntimeState) -> Iterator[Part]:
-        records = list(waiting.read())
-        waiting.clear()
-        size.clear()
-        if records:
-            yield f"stream.{uuid.uuid4().hex}", (self._filing.clock(), records)
-
-
-class WritePart(beam.DoFn):  # type: ignore[misc]
-    """`Part` to a part of that name in each of its tables. What raises is repeated by the runner."""
-
-    def __init__(self, open_warehouse: Callable[[], Warehouse], rows_of: RowsOf) -> None:
-        self._open_warehouse = open_warehouse
-        self._rows_of = rows_of
-        self._warehouse: Warehouse | None = None
-
-    def setup(self) -> None:
-        self._warehouse = self._open_warehouse()
-
-    def process(self, part: Part) -> None:
-        name, (at, records) = part
+    def _write(
+        self,
+        name: ReadModifyWriteRuntimeState,
+        waiting: AccumulatingRuntimeState,
+        size: ReadModifyWriteRuntimeState,
+    ) -> None:
+        part = name.read()
+        if part is None:
+            return
         assert self._warehouse is not None
-        for table, rows in self._rows_of(records, at).items():
-            if rows:
-                self._warehouse.append(table, name, rows)
+        for table, rows in self._rows_of(list(waiting.read()), self._filing.clock()).items():
+            self._warehouse.append(table, f"stream_{uuid.uuid4().hex}", rows)
+        for state in (name, waiting, size):
+            state.clear()

@@ -113,8 +113,8 @@ class Streaming:
 
     def build(self, messages: beam.PCollection) -> Outputs:
         """From bodies of bus messages, each timestamped with its receipt time."""
-        by_slate = KeyBySlate(self.panes)
-        keyed = messages | "by slate" >> beam.ParDo(by_slate).with_outputs(AFTER_WINDOW, DEAD_LETTERS, main="keyed")
+        by_slate = beam.ParDo(KeyBySlate(self.panes)).with_output_types(tuple[bytes, bytes])
+        keyed = messages | "by slate" >> by_slate.with_outputs(AFTER_WINDOW, DEAD_LETTERS, main="keyed")
         after = keyed[AFTER_WINDOW] | "no pane" >> beam.Map(_alone).with_output_types(Pane)
         panes = (self._sessions(keyed.keyed), after) | "panes and others" >> beam.Flatten().with_output_types(Pane)
         fold = beam.ParDo(FoldPanes(self.panes))
@@ -136,7 +136,7 @@ class Streaming:
                 trigger=AfterWatermark(early=AfterProcessingTime(math.ceil(rules.max_s)), late=AfterCount(1)),
                 accumulation_mode=AccumulationMode.DISCARDING,
                 allowed_lateness=self.panes.lateness_s,
-            ).with_output_types(tuple[bytes, bytes])
+            )
             | "panes" >> beam.GroupByKey()
             | "watermark" >> beam.ParDo(WithWatermark()).with_output_types(Pane)
             | "for good" >> beam.WindowInto(GlobalWindows())

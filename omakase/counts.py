@@ -1,4 +1,4 @@
-"""Clicks and impressions by item as they are kept: what the hourly job publishes and what needs no model ranks by.
+"""Clicks and impressions by item: what the job `context-free` publishes and what needs no model ranks by.
 
 The counts of a placement live in the model store, under a key that no model can have: a configured name never begins
 with `_`.

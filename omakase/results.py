@@ -18,38 +18,44 @@ from omakase.ports.warehouse import Cell, Row, Warehouse
 # What each slate belongs to: the arms of an experiment, wherever it runs, or those of a placement. Every slate has a
 # first position; what tracking took twice is there twice.
 _SLATES = f"""
-WITH wanted(kind, name, since) AS (VALUES {{wanted}}),
+WITH wanted AS ({{wanted}}),
 slate AS (
-    SELECT DISTINCT ON (d.request_id) d.request_id, d.unit, d."user", d.variant, d.served_at, w.kind, w.name
+    SELECT d.request_id, w.kind, w.name, min(d.unit) AS unit, min(d."user") AS "user", min(d.variant) AS variant,
+        min(d.served_at) AS served_at
     FROM (
         SELECT *, CASE
             WHEN assigned_by = 'holdout' THEN 'holdout' WHEN experiment <> '' THEN 'experiment' ELSE 'share'
         END AS kind, CASE WHEN experiment <> '' AND assigned_by <> 'holdout' THEN experiment ELSE placement END AS name
         FROM deliveries
         WHERE hour >= ? AND position = 1 AND unit <> '' AND {SHOWN}
-    ) AS d JOIN wanted AS w ON (d.kind, d.name) = (w.kind, w.name) AND d.served_at >= w.since
+    ) AS d JOIN wanted AS w ON d.kind = w.kind AND d.name = w.name AND d.served_at >= w.since
     WHERE {{which}}
+    GROUP BY d.request_id, w.kind, w.name
 )"""  # noqa: S608  our own words
 
 # A person is of the arm they saw first, with all they did. Most did the same little, so people come by the group.
 _PEOPLE = f"""
 {_SLATES}, {OUTCOME}, done AS (
-    SELECT request_id, count(*) AS impressions, count(*) FILTER (clicked) AS clicks, sum(conversions) AS conversions,
-        sum(value) AS value
+    SELECT request_id, count(*) AS impressions, sum(CASE WHEN clicked THEN 1 ELSE 0 END) AS clicks,
+        sum(conversions) AS conversions, sum(value) AS value
     FROM outcome
     WHERE position > 0
     GROUP BY request_id
+), numbered_slate AS (
+    SELECT request_id, kind, name, unit, variant,
+        row_number() OVER (PARTITION BY kind, name, unit ORDER BY served_at, request_id) AS nth
+    FROM slate
 ), person AS (
-    SELECT kind, name, unit, arg_min(variant, served_at) AS variant, min(variant) <> max(variant) AS is_crossing,
-        sum(impressions) AS impressions, sum(clicks) AS clicks, sum(conversions) AS conversions, sum(value) AS value
-    FROM slate LEFT JOIN done USING (request_id)
-    GROUP BY kind, name, unit
+    SELECT s.kind, s.name, s.unit, min(CASE WHEN s.nth = 1 THEN s.variant END) AS variant,
+        CASE WHEN min(s.variant) <> max(s.variant) THEN 1 ELSE 0 END AS is_crossing,
+        coalesce(sum(d.impressions), 0) AS impressions, coalesce(sum(d.clicks), 0) AS clicks,
+        coalesce(sum(d.conversions), 0) AS conversions, coalesce(sum(d.value), 0.0) AS value
+    FROM numbered_slate AS s LEFT JOIN done AS d ON s.request_id = d.request_id
+    GROUP BY s.kind, s.name, s.unit
 )
-SELECT kind, name, variant, coalesce(impressions, 0) AS impressions, coalesce(clicks, 0) AS clicks,
-    coalesce(conversions, 0) AS conversions, coalesce(value, 0.0) AS value,
-    count(*) AS people, count(*) FILTER (is_crossing) AS crossing
+SELECT kind, name, variant, impressions, clicks, conversions, value, count(*) AS people, sum(is_crossing) AS crossing
 FROM person
-GROUP BY ALL
+GROUP BY kind, name, variant, impressions, clicks, conversions, value
 """  # noqa: S608  our own words
 
 # Who logged in on several devices, each of them a person of its own, in different arms.
@@ -60,7 +66,7 @@ FROM (
     SELECT kind, name, "user" FROM slate WHERE "user" <> ''
     GROUP BY kind, name, "user"
     HAVING min(variant) <> max(variant) AND min(unit) <> max(unit)
-)
+) AS person
 GROUP BY kind, name
 """  # noqa: S608  our own words
 
@@ -95,7 +101,7 @@ def read_results(
     users: dict[tuple[Kind, str], int] = {}
     first_hour = hour_of(min(group.since for group in groups))
     named = {
-        "wanted": ", ".join("(?, ?, ?)" for _ in groups),
+        "wanted": " UNION ALL ".join("SELECT ? AS kind, ? AS name, ? AS since" for _ in groups),
         "which": "d.placement = ?" if placement else "true",
     }
     cells: list[Cell] = [first_hour, *([placement] if placement else [])]

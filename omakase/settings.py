@@ -7,7 +7,7 @@ for a typo must not become a default. URIs pick the adapters, see `omakase.adapt
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    config: str = Field(description="path of the product's configuration")
+    config: str = Field(description="path of the product's configuration, or gs://BUCKET/PATH, which a cluster shares")
     config_before: str | None = Field(
         default=None, description="path of a copy of the last valid configuration, to start from while it is invalid"
     )
@@ -141,6 +141,7 @@ class TrackingSettings(HttpSettings, GrpcSettings):
     orphan_wait_s: Annotated[float, Field(gt=0)] = 3600.0
     order_wait_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
     address_header: str | None = Field(default=None, description="where a trusted proxy says who called it")
+    address_proxies: Annotated[int, Field(ge=1, le=10)] = Field(default=1, description="how many proxies add to it")
     sweep_s: Annotated[float, Field(gt=0, le=60)] = 0.25
     max_events: Annotated[int, Field(ge=1)] = 1000
     max_queued_events: Annotated[int, Field(ge=1)] = 50_000
@@ -161,17 +162,52 @@ class TrainerSettings(Settings):
     metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
 
 
-class BatchSettings(Settings):
-    """The scheduler of batch jobs, and the jobs."""
+class StreamingSettings(BaseModel):
+    """The streaming job on Dataflow, by arguments of its launcher: a flex template hands over nothing else."""
 
-    bus: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: str = Field(description="path or gs:// address of the product's configuration; what it names lies beside")
+    bus: str = Field(description="pubsub:PROJECT/TOPIC?subscription=NAME, a subscription that nobody else reads")
     models: str
     warehouse: str
-    state: str = Field(description="directory of the jobs' own state")
-    training: str = Field(description="the trainer's state, where dead letters are kept")
+    shard: Annotated[str, Field(pattern="[a-z][a-z0-9_]{0,30}")] = "stream"
+    spread: Annotated[int, Field(ge=1, le=1000)] = 8
+    history_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    history_bytes: Annotated[int, Field(ge=1_000_000, le=60_000_000)] = 32_000_000
+    history_spread: Annotated[int, Field(ge=1, le=100)] = 4
+    closed_before: Annotated[float, Field(ge=0)] = 0.0
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[str]) -> tuple[Self, list[str]]:
+        """From `--field=value`. Returns the arguments, too, that are none of these. Raises: InvalidConfig."""
+        given: dict[str, str] = {}
+        others: list[str] = []
+        for argument in arguments:
+            name, is_set, value = argument.removeprefix("--").partition("=")
+            if argument.startswith("--") and is_set and name in cls.model_fields:
+                given[name] = value
+            else:
+                others.append(argument)
+        try:
+            return cls.model_validate(given), others
+        except ValidationError as error:
+            raise InvalidConfig([f"--{e['loc'][0]}: {e['msg']}" for e in error.errors()]) from None
+
+
+class BatchSettings(Settings):
+    """The scheduler of batch jobs, and the jobs. Where a pipeline fills the warehouse, there is no bus and no state."""
+
+    models: str
+    warehouse: str
+    bus: str | None = Field(default=None, description="event log, for the scheduler, `load` and `trim`")
+    state: str | None = Field(
+        default=None, description="directory of the jobs' own state, for the scheduler and `load`"
+    )
+    training: str | None = Field(default=None, description="the trainer's state, where dead letters are kept")
     metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    hourly_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    aggregate_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
 
 
 def receiver_of(told: str) -> str:

@@ -170,7 +170,8 @@ class OrderDesk:
         slate = slates.get(credit.request_id)
         if slate is not None:
             return event_message(event, slate)
-        return Message(event.receipt_id, event.received_at, bus_body(self._after_window(event, credit)))
+        body = bus_body(self._after_window(event, credit))
+        return Message(event.receipt_id, event.received_at, body, event=event)
 
     def _after_window(self, event: Event, credit: Credit) -> Event:
         """An event whose slate's record has expired: for reports alone, without what a model would need.

@@ -14,13 +14,21 @@ class Door:
     """Looks at a request's headers, and at how its events come.
 
     `address_header` names the header in which the proxy before us says who called it, such as X-Forwarded-For; None:
-    nobody is believed, and the address is that of the connection.
+    nobody is believed, and the address is that of the connection. `address_proxies` of ours add to it, one after the
+    other.
     """
 
-    def __init__(self, gate: Gate | None, traffic: TrafficRules | None, address_header: str | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate | None,
+        traffic: TrafficRules | None,
+        address_header: str | None = None,
+        address_proxies: int = 1,
+    ) -> None:
         self._gate = gate
         self._traffic = traffic
         self._address_header = address_header
+        self._address_proxies = address_proxies
 
     def caller(self, request: Request) -> Caller:
         """Who sends this: a server if it shows a key, else a browser. Raises: Refused for a wrong key."""
@@ -41,10 +49,10 @@ class Door:
 
     def _address(self, request: Request) -> str:
         if self._address_header is not None:
-            # The last one is what our own proxy saw; what stands before it the caller may have made up.
-            told = request.headers.getlist(self._address_header)
-            if told:
-                return told[-1].rpartition(",")[2].strip()
+            # What our own proxies saw stands at the end; what stands before it the caller may have made up.
+            told = ",".join(request.headers.getlist(self._address_header)).split(",")
+            if len(told) >= self._address_proxies and told != [""]:
+                return told[-self._address_proxies].strip()
         return request.client.host if request.client else ""
 
 

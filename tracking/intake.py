@@ -19,7 +19,7 @@ from prometheus_client import Gauge
 
 from omakase.core.errors import Corrupt, OmakaseError, Overloaded, Unavailable
 from omakase.core.events import Event
-from omakase.core.ids import RequestId
+from omakase.core.ids import RequestId, issued_at
 from omakase.ports.clock import Clock
 from omakase.ports.delivery_store import DeliveryStore, Parked, StoredSlate
 from omakase.ports.event_bus import EventBus, Message
@@ -43,8 +43,9 @@ class Intake:
     """Stores events and slates on one thread, in the order in which crashes do no harm.
 
     A slate goes to the bus before its record can be found, so no event overtakes it. An event without a record is
-    parked; a sweep joins it when the record has come, or gives it up after `orphan_wait_s`. Every step is idempotent:
-    whoever gets no answer repeats the whole call.
+    parked; a sweep joins it when the record has come, or gives it up after `orphan_wait_s`. One whose record has
+    expired, as the time in its id tells, is published without it at once: the warehouse joins it. Every step is
+    idempotent: whoever gets no answer repeats the whole call.
 
     `see` looks at events that have met their slate before they are published, and may mark them.
 
@@ -215,11 +216,16 @@ class Intake:
         if not events:
             return
         slates = self._find(events)
-        known = self._see([event for event in events if event.request_id in slates], slates)
-        if known:
-            self._bus.publish([event_message(event, slates[event.request_id]) for event in known])
-        if len(known) < len(events):
-            self._store.park([parked(event) for event in events if event.request_id not in slates])
+        early = [event for event in events if event.request_id not in slates and not self._is_late(event)]
+        waiting = {event.receipt_id for event in early}
+        if settled := self._see([event for event in events if event.receipt_id not in waiting], slates):
+            self._bus.publish([event_message(event, slates.get(event.request_id)) for event in settled])
+        if early:
+            self._store.park([parked(event) for event in early])
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether the record of an event that has none has expired, instead of being on its way."""
+        return event.received_at - issued_at(event.request_id) > min(self.keep_s, self._store.expiry_s)
 
     def _find(self, events: Sequence[Event]) -> Mapping[RequestId, RecordedSlate | None]:
         """The slates that are known; None for one whose record cannot be read, so that its events end as orphans."""

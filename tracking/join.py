@@ -44,7 +44,7 @@ def event_message(event: Event, slate: RecordedSlate | None) -> Message:
     """
     joined = slate.joined(event.position) if slate is not None else None
     body = bus_body(event) if joined is None else bus_body_of_event(event, joined)
-    return Message(event.receipt_id, event.received_at, body)
+    return Message(event.receipt_id, event.received_at, body, event=event)
 
 
 def parked(event: Event) -> Parked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -35,6 +36,8 @@ from tracking.orders import OrderReader
 from tracking.recent import RecentClicks
 from tracking.traffic import TrafficRules
 from tracking.witness import Witness
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class Service:
     stores: Stores
 
     def start(self) -> None:
+        expiry_s = self.stores.deliveries.expiry_s
+        if expiry_s < self.intake.keep_s:
+            log.warning("delivery records expire after %g s: what comes later is reported and not learnt", expiry_s)
         self.recent.start()
         self.intake.start()
         self.desk.start()
@@ -142,7 +148,7 @@ def new_service(settings: TrackingSettings, product: Product, stores: Stores) ->
         recent,
         witness,
         traffic,
-        Door(Gate(keys, Scope.SERVER, Refusals()), traffic, settings.address_header),
+        Door(Gate(keys, Scope.SERVER, Refusals()), traffic, settings.address_header, settings.address_proxies),
         Reader(keyring, product.known_event_types(), learning.reward_window_s, os.urandom),
         OrderReader(keyring, product.currency, learning.attribution_window_s, os.urandom),
         stores,

@@ -1,7 +1,8 @@
 """The configuration's file: read, and replaced as a whole.
 
-Replacing needs a file that the gateway may write, which is what `omakase up` has. Where the file comes from somewhere
-else, such as a ConfigMap, it is read-only here, and a PUT answers 501: change it where it comes from.
+Replacing needs a file that the gateway may write, which is what `omakase up` has, or an object in a bucket that a
+cluster shares. Where the file comes from somewhere else, such as a ConfigMap, it is read-only here, and a PUT answers
+501: change it where it comes from.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from gateway.admin.call import PREFIX, Admin, Calling
 from gateway.admin.told import problems
 from omakase.core.errors import Conflict, InvalidConfig
-from omakase.serving.configuration_file import ConfigurationFile, ReadOnly, digest_of
+from omakase.serving.configuration_file import ConfigurationFile, ReadOnly, SharedConfiguration, digest_of
 from omakase.serving.http import problem
 
 router = APIRouter(prefix=f"{PREFIX}/configuration", tags=["admin"])
@@ -76,10 +77,13 @@ async def put_configuration(request: Request, call: Calling) -> Response | Confi
     return ConfigurationAnswer(digest=digest, in_force=call.admin.configuration.in_force.digest)
 
 
-def _file(admin: Admin) -> ConfigurationFile:
-    if admin.configuration.path is None:
+def _file(admin: Admin) -> ConfigurationFile | SharedConfiguration:
+    path, copy = admin.configuration.path, admin.configuration.copy
+    if path is None:
         raise HTTPException(HTTPStatus.NOT_IMPLEMENTED, "the configuration is in no file")
-    return ConfigurationFile(admin.configuration.path, admin.check)
+    if copy is not None:
+        return SharedConfiguration(copy.shared, path, admin.check)
+    return ConfigurationFile(path, admin.check)
 
 
 def _fault(told: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from omakase.ports.model_store import ModelStore
     from omakase.ports.orders import Credits, Orders
     from omakase.ports.pending_batches import PendingBatches
+    from omakase.ports.shared_text import SharedText
     from omakase.ports.touches import Touches
     from omakase.ports.training_state import TrainingState
     from omakase.ports.warehouse import Warehouse
@@ -48,22 +49,28 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("model store", "gs"): Adapter(f"{_GCP}.model_store:GcsModelStore", "gcp"),
     ("delivery store", "sqlite"): Adapter(f"{_LOCAL}.delivery_store:SqliteDeliveryStore"),
     ("delivery store", "redis"): Adapter(f"{_GCP}.redis.delivery_store:RedisDeliveryStore", "gcp"),
+    ("delivery store", "rediss"): Adapter(f"{_GCP}.redis.delivery_store:RedisDeliveryStore", "gcp"),
     ("touches", "sqlite"): Adapter(f"{_LOCAL}.touch_store:SqliteTouches"),
     ("touches", "redis"): Adapter(f"{_GCP}.redis.touch_store:RedisTouches", "gcp"),
+    ("touches", "rediss"): Adapter(f"{_GCP}.redis.touch_store:RedisTouches", "gcp"),
     ("orders", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteOrders"),
     ("orders", "redis"): Adapter(f"{_GCP}.redis.order_store:RedisOrders", "gcp"),
+    ("orders", "rediss"): Adapter(f"{_GCP}.redis.order_store:RedisOrders", "gcp"),
     ("credits", "sqlite"): Adapter(f"{_LOCAL}.order_store:SqliteCredits"),
     ("credits", "redis"): Adapter(f"{_GCP}.redis.order_store:RedisCredits", "gcp"),
+    ("credits", "rediss"): Adapter(f"{_GCP}.redis.order_store:RedisCredits", "gcp"),
     ("context store", "sqlite"): Adapter(f"{_LOCAL}.context_store:SqliteContextStore"),
     ("context store", "datastore"): Adapter(f"{_GCP}.context_store:DatastoreContextStore", "gcp"),
     ("catalogue store", "sqlite"): Adapter(f"{_LOCAL}.catalogue_store:SqliteCatalogueStore"),
     ("catalogue store", "gs"): Adapter(f"{_GCP}.catalogue_store:GcsCatalogueStore", "gcp"),
+    ("shared text", "gs"): Adapter(f"{_GCP}.shared_text:GcsSharedText", "gcp"),
     ("delivery log", "spool"): Adapter(f"{_LOCAL}.spool:Spool"),
     ("spool reader", "spool"): Adapter(f"{_LOCAL}.spool_reader:SpoolReader"),
     ("training state", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("pending batches", "sqlite"): Adapter(f"{_LOCAL}.training_state:SqliteTrainingState"),
     ("forgotten", "sqlite"): Adapter(f"{_LOCAL}.forgotten:SqliteForgotten"),
     ("forgotten", "redis"): Adapter(f"{_GCP}.redis.forgotten:RedisForgotten", "gcp"),
+    ("forgotten", "rediss"): Adapter(f"{_GCP}.redis.forgotten:RedisForgotten", "gcp"),
     ("dead letters", "sqlite"): Adapter(f"{_LOCAL}.dead_letters:SqliteDeadLetters"),
     ("warehouse", "duckdb"): Adapter(f"{_LOCAL}.warehouse:FileWarehouse"),
     ("warehouse", "bigquery"): Adapter(f"{_GCP}.warehouse:BigQueryWarehouse", "gcp"),
@@ -77,57 +84,65 @@ def open_clock(uri: str) -> Clock:
 
 
 def open_event_bus(uri: str) -> EventBus:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """`sqlite:/path.db[?durability=os|disk]`; `pubsub:PROJECT/TOPIC`, where options of the log may follow."""
     bus: EventBus = _open("event bus", uri)
     return bus
 
 
 def open_event_log(uri: str) -> EventLog:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """`sqlite:/path.db[?durability=os|disk]`; `pubsub:PROJECT/TOPIC?subscription=NAME&journal=/path.db`."""
     log: EventLog = _open("event log", uri)
     return log
 
 
 def open_model_store(uri: str) -> ModelStore:
-    """`file:/directory`."""
+    """`file:/directory`; `gs://BUCKET/PREFIX`."""
     store: ModelStore = _open("model store", uri)
     return store
 
 
 def open_delivery_store(uri: str) -> DeliveryStore:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """`sqlite:/path.db[?durability=os|disk]`, `redis://[:password@]host:port/db[?expiry_s=172800&…]` or `rediss://…`;
+    further options: `omakase.adapters.gcp.redis.server.Server`.
+    """
     store: DeliveryStore = _open("delivery store", uri)
     return store
 
 
 def open_touches(uri: str) -> Touches:
-    """`sqlite:/path.db[?durability=os|disk]`; it may be the delivery store's, as may those of orders and credits."""
+    """As of the delivery store, whose address it may be, as may those of orders and credits."""
     touches: Touches = _open("touches", uri)
     return touches
 
 
 def open_orders(uri: str) -> Orders:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """As of the delivery store."""
     orders: Orders = _open("orders", uri)
     return orders
 
 
 def open_credits(uri: str) -> Credits:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """As of the delivery store."""
     credits: Credits = _open("credits", uri)
     return credits
 
 
 def open_context_store(uri: str) -> ContextStore:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """`sqlite:/path.db[?durability=os|disk]`, or `datastore:PROJECT[/DATABASE][?namespace=N&expiry_s=60]`."""
     store: ContextStore = _open("context store", uri)
     return store
 
 
 def open_catalogue_store(uri: str) -> CatalogueStore:
-    """`sqlite:/path.db[?durability=os|disk]`."""
+    """`sqlite:/path.db[?durability=os|disk]`; `gs://BUCKET/PREFIX[?announcements=PROJECT/TOPIC]`."""
     store: CatalogueStore = _open("catalogue store", uri)
     return store
+
+
+def open_shared_text(uri: str) -> SharedText:
+    """`gs://BUCKET/PATH`."""
+    text: SharedText = _open("shared text", uri)
+    return text
 
 
 def open_delivery_log(uri: str) -> DeliveryLog:
@@ -161,7 +176,7 @@ def open_dead_letters(uri: str) -> DeadLetters:
 
 
 def open_forgotten(uri: str) -> Forgotten:
-    """`sqlite:/path.db[?durability=os|disk]`, the same as the delivery store's: they expire together."""
+    """The same address as the delivery store's: they expire together."""
     forgotten: Forgotten = _open("forgotten", uri)
     return forgotten
 
@@ -195,6 +210,6 @@ def _open(port: str, text: str) -> Any:
         if not adapter.extra or (error.name or "").partition(".")[0] == "omakase":
             raise
         raise InvalidInput(
-            f"{text!r} needs {error.name}, which is not installed: pip install 'omakase[{adapter.extra}]'"
+            f"{uri.text!r} needs {error.name}, which is not installed: pip install 'omakase[{adapter.extra}]'"
         ) from error
     return opener.from_uri(uri)

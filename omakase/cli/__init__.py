@@ -9,6 +9,8 @@ from rich.console import Console
 
 from omakase import __version__
 from omakase.cli import (
+    batch,
+    cloud,
     demo,
     events,
     experiments,
@@ -37,6 +39,7 @@ app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.command("validate")(validate.validate)
 app.command("follow")(follow.follow)
+app.command("batch")(batch.batch)
 app.add_typer(imports.items, name="items")
 app.add_typer(imports.contexts, name="contexts")
 models.app.command("rebuild")(repairs.rebuild)
@@ -47,6 +50,7 @@ experiments.app.command("results")(results.results)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(cloud.app, name="cloud")
 
 # What a shell sees of each error; the first match counts.
 EXIT_CODES: tuple[tuple[type[OmakaseError], int], ...] = ((InvalidInput, 2), (OmakaseError, 3))

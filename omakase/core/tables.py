@@ -91,12 +91,17 @@ TABLES: Mapping[str, Columns] = {
         "variant": "text",
         "policy": "text",
         "item_id": "text",
+        "position": "integer",
         "deliveries": "integer",
         "impressions": "integer",
         "examined": "float",
         "clicks": "integer",
+        "conversions": "integer",
         "value": "float",
+        "source_rows": "integer",
     },
+    # How many rows came into an hour for the slates of which hour: it says what is to be aggregated again.
+    "arrivals": {"hour": "integer", "served_hour": "integer", "deliveries": "integer", "events": "integer"},
     # What a streaming job counted, as increments: it has no store of its own to be asked.
     "tallies": {"hour": "integer", "side": "text", "state": "text", "count": "integer"},
     "publications": {

@@ -34,6 +34,10 @@ class DeliveryStore(Protocol):
     Guarantees: what `put` and `park` returned from survives the death of every process.
     """
 
+    @property
+    def expiry_s(self) -> float:
+        """A record goes by itself this long after it was put; infinite where only `expire` forgets any."""
+
     def put(self, slates: Sequence[StoredSlate]) -> None:
         """Keep records. Idempotent by request id: the first one stays. Raises: Unavailable."""
 

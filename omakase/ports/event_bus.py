@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
+
+from omakase.core.events import Event
 
 Kind: TypeAlias = Literal["deliveries", "events", "propensities", "discards"]
 
@@ -14,7 +16,8 @@ class Message:
     """One encoded slate or event, a slate's propensities, or that it is discarded.
 
     `key` is 16 bytes and names it: the same key published twice is one message. Units: at in Unix seconds, when
-    tracking received it; `units` is how many deliveries, events, propensities or discards it stands for.
+    tracking received it; `units` is how many deliveries, events, propensities or discards it stands for. `event` is
+    what was encoded, where the publisher has it at hand: a bus may label the message by it, no log keeps it.
     """
 
     key: bytes
@@ -22,6 +25,7 @@ class Message:
     body: bytes
     kind: Kind = "events"
     units: int = 1
+    event: Event | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,10 @@ class EventBus(Protocol):
     """Where tracking publishes."""
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Append all or none, in order. When it returns, every message survives the death of every process.
+        """Append them in order. When it returns, every message survives the death of every process.
 
-        Guarantees: idempotent by key. Raises: Unavailable; the caller may repeat the whole call.
+        Guarantees: idempotent by key; of at most 1,000 messages and 4 MB all or none are appended.
+        Raises: InvalidInput, then none is; Unavailable, then some may be, and the caller may repeat the whole call.
         """
 
 

@@ -7,7 +7,9 @@ from typing import Literal, Protocol, TypeAlias
 
 Cell: TypeAlias = str | int | float | bool | bytes | None
 Row: TypeAlias = Mapping[str, Cell]
-Table: TypeAlias = Literal["deliveries", "propensities", "events", "examples", "hourly", "tallies", "publications"]
+Table: TypeAlias = Literal[
+    "deliveries", "propensities", "events", "examples", "hourly", "arrivals", "tallies", "publications"
+]
 
 
 class Warehouse(Protocol):

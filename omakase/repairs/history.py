@@ -27,18 +27,22 @@ _CELLS = (
     "e.reward_before"
 )
 _HOURS = "SELECT hour, count(*) AS n FROM examples AS e WHERE {which} GROUP BY hour ORDER BY hour"
-_PLAIN = "SELECT {cells} FROM examples AS e WHERE e.hour = ? AND hash(e.request_id) % ? = ? AND {which}"
+# A slice of the slates of an hour, by two of the random letters that ids end in.
+_SLICE = "hour = ? AND substr(request_id, -3, 2) >= ? AND substr(request_id, -3, 2) < ?"
+_LETTERS = "".join(sorted("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"))
+_AFTER_ALL = "~"
+_PLAIN = f"SELECT {{cells}} FROM (SELECT * FROM examples WHERE {_SLICE}) AS e WHERE {{which}}"  # noqa: S608  our own
 # The condition stands on lines of its own, so that a comment at its end ends with it.
-_JOINED = """
-SELECT {cells}, d.context, d.metadata, d.request_id IS NOT NULL AS is_known
-FROM examples AS e LEFT JOIN (
+_JOINED = f"""
+SELECT {{cells}}, d.context, d.metadata, d.request_id IS NOT NULL AS is_known
+FROM (SELECT * FROM examples WHERE {_SLICE}) AS e LEFT JOIN (
     SELECT DISTINCT ON (request_id, position) request_id, position, context, metadata, coalesce((
-{exclude}
+{{exclude}}
     ), false) AS is_excluded
-    FROM deliveries WHERE hour = ? AND hash(request_id) % ? = ?
-) AS d USING (request_id, position)
-WHERE e.hour = ? AND hash(e.request_id) % ? = ? AND d.is_excluded IS NOT TRUE AND {which}
-"""
+    FROM deliveries WHERE {_SLICE}
+) AS d ON e.request_id = d.request_id AND e.position = d.position
+WHERE d.is_excluded IS NOT TRUE AND {{which}}
+"""  # noqa: S608  our own words
 _EXTENTS = """
 SELECT shard, min(sequence) AS first, max(sequence) AS last, count(DISTINCT sequence) AS batches
 FROM examples WHERE model = ? GROUP BY shard ORDER BY shard
@@ -98,7 +102,7 @@ class History:
         self._chunk = chunk
         if choice.exclude:
             try:
-                warehouse.query(f"SELECT count(*) FROM deliveries WHERE (\n{choice.exclude}\n)")  # noqa: S608
+                warehouse.query(f"SELECT count(*) AS n FROM deliveries WHERE (\n{choice.exclude}\n)")  # noqa: S608
             except InvalidInput as error:
                 raise InvalidInput(f"exclude is no condition over the columns of deliveries: {error}") from error
 
@@ -131,7 +135,7 @@ class History:
             hour, n = int(row["hour"] or 0), int(row["n"] or 0)
             slices = math.ceil(n / self._chunk)
             for part in range(slices):
-                rows = self._read((hour, slices, part), which, bounds)
+                rows = self._read((hour, _bound(part, slices), _bound(part + 1, slices)), which, bounds)
                 into.add(self._columns(rows, into), learner)
             read += n
             on_rows(read, total)
@@ -151,7 +155,7 @@ class History:
                 cells.append(limit)
         return which, cells
 
-    def _read(self, part: tuple[int, int, int], which: str, bounds: Sequence[Cell]) -> list[dict[str, Cell]]:
+    def _read(self, part: tuple[int, str, str], which: str, bounds: Sequence[Cell]) -> list[dict[str, Cell]]:
         if not self._choice.exclude and self._encoder is None:
             return self._warehouse.query(_PLAIN.format(cells=_CELLS, which=which), (*part, *bounds))
         sql = _JOINED.format(cells=_CELLS, which=which, exclude=self._choice.exclude or "false")
@@ -199,6 +203,14 @@ class History:
             contexts.append(context)
             items.append(item)
         return kept, contexts, items
+
+
+def _bound(part: int, slices: int) -> str:
+    """Where a slice begins, and the one before it ends: all are of about one size, and each id is in one."""
+    if part in (0, slices):
+        return _AFTER_ALL if part else ""
+    first, second = divmod(part * len(_LETTERS) ** 2 // slices, len(_LETTERS))
+    return _LETTERS[first] + _LETTERS[second]
 
 
 def _is_context_gone(row: Row) -> bool:

@@ -23,8 +23,10 @@ from typing import Self, TypeAlias
 
 from prometheus_client import Gauge
 
+from omakase.adapters import open_shared_text
 from omakase.config import Product, load_product
 from omakase.core.errors import InvalidConfig, OmakaseError
+from omakase.serving.configuration_copy import ConfigurationCopy
 from omakase.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,10 +81,12 @@ class Configuration:
         path: Path | None = None,
         poll_s: float = POLL_S,
         monotonic: Callable[[], float] = time.monotonic,
+        copy: ConfigurationCopy | None = None,
     ) -> None:
-        """Without a path it never changes."""
+        """Without a path it never changes. `copy` is what keeps the file like the one that a cluster shares."""
         self.newest = self.in_force = newest
         self.path = path
+        self.copy = copy
         self._poll_s = poll_s
         self._monotonic = monotonic
         self._look_at = self._retry_at = monotonic()
@@ -92,23 +96,28 @@ class Configuration:
         self._obstacle = ""
 
     @classmethod
-    def of(cls, path: Path, poll_s: float = POLL_S, before: Path | None = None) -> Self:
+    def of(
+        cls, path: Path, poll_s: float = POLL_S, before: Path | None = None, copy: ConfigurationCopy | None = None
+    ) -> Self:
         """What the file has now; if that is refused, `before`, a copy of what was valid last.
 
         Raises: InvalidConfig if there is no such copy.
         """
         try:
-            return cls(Revision.of(path), path, poll_s)
+            return cls(Revision.of(path), path, poll_s, copy=copy)
         except InvalidConfig:
             if before is None or not before.exists():
                 raise
-            return cls(Revision.of(before, beside=path), path, poll_s)
+            return cls(Revision.of(before, beside=path), path, poll_s, copy=copy)
 
     @classmethod
     def named_by(cls, settings: Settings) -> Self:
-        """That of a service. Raises: InvalidConfig."""
+        """That of a service: a file, or what a cluster shares. Raises: InvalidConfig; Unavailable."""
         before = None if settings.config_before is None else Path(settings.config_before)
-        return cls.of(Path(settings.config), settings.config_poll_s, before)
+        if not settings.config.startswith("gs:"):
+            return cls.of(Path(settings.config), settings.config_poll_s, before)
+        copy = ConfigurationCopy(open_shared_text(settings.config))
+        return cls.of(copy.path, settings.config_poll_s, before, copy)
 
     @classmethod
     def fixed(cls, product: Product) -> Self:
@@ -121,6 +130,8 @@ class Configuration:
         if self.path is None or now < self._look_at:
             return self.newest
         self._look_at = now + self._poll_s
+        if self.copy is not None:
+            self.copy.refresh()
         before, self._seen = self._seen, self._sign(self.path)
         is_due = self._seen != self._judged or (bool(self.faults) and now >= self._retry_at)
         if self._seen == before and is_due:

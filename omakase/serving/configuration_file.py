@@ -11,6 +11,7 @@ from pathlib import Path
 from omakase.adapters.local.files import locked, temporary_beside, write_whole
 from omakase.config import Product, load_product
 from omakase.core.errors import Conflict, InvalidConfig, InvalidInput, Unavailable
+from omakase.ports.shared_text import SharedText
 
 
 class ReadOnly(InvalidInput):
@@ -55,20 +56,46 @@ class ConfigurationFile:
                 return digest_of(text)
             if digest_of(current) != before:
                 raise Conflict(f"the configuration is another by now, {digest_of(current)}: read it again")
-            self._validate(path, text)
+            _validate(path, text, self.check)
             write_whole(path.with_name(f"{path.name}.previous"), current)
             write_whole(path, text)
             return digest_of(text)
 
-    def _validate(self, path: Path, text: bytes) -> None:
-        candidate = temporary_beside(path)
-        try:
-            candidate.write_bytes(text)
-            self.check(load_product(candidate))
-        except InvalidConfig as error:
-            raise InvalidConfig([fault.removeprefix(f"{candidate}:") for fault in error.faults]) from None
-        finally:
-            candidate.unlink(missing_ok=True)
+
+@dataclass(frozen=True, slots=True)
+class SharedConfiguration:
+    """A text that a cluster shares, as a `ConfigurationFile`; `copy` is the file that this process has of it."""
+
+    shared: SharedText
+    copy: Path
+    check: Callable[[Product], object]
+
+    def read(self) -> bytes:
+        """Raises: Unavailable; Corrupt."""
+        return self.shared.read()[0]
+
+    def replace(self, text: bytes, before: str) -> str:
+        """See ConfigurationFile. Raises: InvalidConfig; Conflict; Unavailable."""
+        current, version = self.shared.read()
+        if current == text:
+            return digest_of(text)
+        if digest_of(current) != before:
+            raise Conflict(f"the configuration is another by now, {digest_of(current)}: read it again")
+        _validate(self.copy, text, self.check)
+        self.shared.replace(text, version)
+        return digest_of(text)
+
+
+def _validate(path: Path, text: bytes, check: Callable[[Product], object]) -> None:
+    """As if it lay there. Raises: InvalidConfig, naming the lines."""
+    candidate = temporary_beside(path)
+    try:
+        candidate.write_bytes(text)
+        check(load_product(candidate))
+    except InvalidConfig as error:
+        raise InvalidConfig([fault.removeprefix(f"{candidate}:") for fault in error.faults]) from None
+    finally:
+        candidate.unlink(missing_ok=True)
 
 
 @contextmanager

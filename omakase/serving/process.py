@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from omakase import logs
-from omakase.core.errors import OmakaseError
+from omakase.core.errors import InvalidInput, OmakaseError
 from omakase.serving import tracing
 from omakase.serving.lifeline import hold
 from omakase.settings import Settings
@@ -21,7 +21,10 @@ _ALLOCATIONS = 20_000
 
 
 def run(name: str, kind: type[S], work: Callable[[S], None]) -> int:
-    """Read the settings from the environment and do the work of the service. Returns the exit code."""
+    """Read the settings from the environment and do the work of the service.
+
+    Returns the exit code: 2 if something is to be changed first, 3 if it may be tried again as it is.
+    """
     try:
         settings = kind.from_environ(os.environ)
         logs.set_up(name, settings.log_level, settings.log_format)
@@ -36,5 +39,5 @@ def run(name: str, kind: type[S], work: Callable[[S], None]) -> int:
             tracing.stop()
     except OmakaseError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, InvalidInput) else 3
     return 0

@@ -63,9 +63,11 @@ class Shipper:
         self._thread.start()
 
     def stop(self, flush_s: float) -> None:
-        """Ship what is left for at most `flush_s`; the rest stays in the spool for the next start."""
+        """Ship what is left for at most `flush_s`; the log says if the rest stays in the spool for the next start."""
         self._stopping.set()
         self._thread.join(flush_s)
+        if self._thread.is_alive():
+            log.error("delivery records are left in the spool: tracking did not take them within %g s", flush_s)
 
     def _run(self) -> None:
         is_done = False

@@ -47,6 +47,14 @@ def test_an_order_kept_twice_is_kept_once_and_a_released_one_is_forgotten(orders
     assert orders.due(1e12, 10) == [order(2)]
 
 
+def test_orders_of_forgotten_people_are_nobodys_and_still_wait(orders):
+    other = replace(order(2), people=("eve",))
+    orders.keep([order(1), other])
+    assert orders.forget(["ben", "nobody", ""]) == 1
+    assert orders.due(1e12, 10) == [replace(order(1), people=()), other]
+    assert orders.forget([]) == 0
+
+
 def test_another_process_finds_the_orders_when_it_opens_the_same_storage(orders_stores):
     orders_stores.open().keep([order(1)])
     assert orders_stores.open().due(1e12, 10) == [order(1)]

@@ -23,6 +23,7 @@ import pytest
 RUN = "COUNTERPARTS_RUN"  # the run's directory
 OWNER = "COUNTERPARTS_OWNER"  # the pid of who runs the tests
 _START_S = 90.0
+_keepers: list[subprocess.Popen[bytes]] = []  # held: one that is let go while it runs is a ResourceWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ class Counterpart:
                 stderr=sink,
                 start_new_session=True,
             )
+        _keepers.append(keeper)
         (directory / "pid").write_text(str(keeper.pid))
         deadline = time.monotonic() + _START_S
         while not _answers(port):
             if time.monotonic() > deadline or keeper.poll() is not None:
                 raise TimeoutError(f"{self.name} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
+        keeper.returncode = 0  # it may outlive this process: else Python warns of a child that was not waited for
         return f"127.0.0.1:{port}"
 
 

@@ -3,38 +3,74 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
 from pathlib import Path
 
-import pytest
-
-from tests.counterparts import REDIS
+from tests.counterparts import BIGQUERY, DATASTORE, GCS, PUBSUB, REDIS
 
 PROJECT = "omakase-test"
+BUCKET = "omakase-test"
 
 
 def pubsub(directory: Path) -> str:
-    pytest.skip("the Pub/Sub adapter is not there yet")
+    from omakase.cloud.topics import Subscription, Topic
+
+    PUBSUB.address()
+    name = fresh_name()
+    topic, subscription = f"projects/{PROJECT}/topics/{name}", f"projects/{PROJECT}/subscriptions/{name}"
+    Topic(topic).ensure()
+    Subscription(subscription, topic, ack_deadline_s=10).ensure()
+    return f"pubsub:{PROJECT}/{name}?subscription={name}&journal={directory}/journal.db"
 
 
 def models(directory: Path) -> str:
-    pytest.skip("the GCS adapter is not there yet")
+    return _in_bucket(f"gs://{BUCKET}/{fresh_name()}/models")
 
 
 def catalogue(directory: Path) -> str:
-    pytest.skip("the GCS adapter is not there yet")
+    return _in_bucket(f"gs://{BUCKET}/{fresh_name()}/catalogue")
+
+
+def _in_bucket(uri: str) -> str:
+    from omakase.cloud.buckets import buckets_of
+
+    GCS.address()
+    for bucket in buckets_of([uri], PROJECT, "us-central1"):
+        bucket.ensure()
+    return uri
 
 
 def warehouse(directory: Path) -> str:
-    pytest.skip("the BigQuery adapter is not there yet")
+    """This process's own, emptied: tables take the emulator long to make, and the more the longer."""
+    from omakase.adapters.gcp.bigquery import Dataset
+    from omakase.adapters.uri import Uri
+    from omakase.cloud.tables import TableResource, tables_of
+
+    BIGQUERY.address()
+    uri = _warehouse()
+    dataset = Dataset.from_uri(Uri.parse(uri))
+    tables = [resource.table for resource in tables_of([uri]) if isinstance(resource, TableResource)]
+    dataset.run(";".join(f"DELETE FROM {dataset.table(table)} WHERE TRUE" for table in tables))
+    return uri
+
+
+@cache
+def _warehouse() -> str:
+    from omakase.cloud.tables import tables_of
+
+    uri = f"bigquery:{PROJECT}/{fresh_name()}"
+    for resource in tables_of([uri]):
+        resource.ensure()
+    return uri
 
 
 def datastore(directory: Path) -> str:
-    pytest.skip("the Datastore adapter is not there yet")
+    DATASTORE.address()
+    return f"datastore:{PROJECT}?namespace={fresh_name()}"
 
 
 def redis(directory: Path) -> str:
-    REDIS.address()
-    pytest.skip("the Redis adapter is not there yet")
+    return f"redis://{REDIS.address()}/0?prefix={fresh_name()}"
 
 
 def fresh_name() -> str:

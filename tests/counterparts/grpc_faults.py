@@ -17,15 +17,16 @@ from typing import Any
 import grpc
 
 _STREAMS = frozenset({"StreamingPull"})
+_UNLIMITED = [("grpc.max_receive_message_length", -1)]
 _RESERVED = ("grpc-", "user-agent", ":", "te", "content-type")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one call. `is_done`: the server does it, and its answer is lost on the way.
+    """What happens to one call: it fails with `code`, or is never answered and ends by the client's own deadline.
 
-    Without a `code` the client never gets an answer and gives up by its own deadline, or, with `change`, it gets the
-    server's answer changed by that, still encoded.
+    `is_done`: the server does it all the same. `change` then sees its answer, still encoded; without a `code` the
+    client gets what that returns.
     """
 
     code: grpc.StatusCode | None = None
@@ -38,9 +39,9 @@ def before(code: grpc.StatusCode) -> Fault:
     return Fault(code)
 
 
-def after(code: grpc.StatusCode) -> Fault:
-    """The call fails although the server did it."""
-    return Fault(code, is_done=True)
+def after(code: grpc.StatusCode, change: Callable[[bytes], bytes] | None = None) -> Fault:
+    """The call fails although the server did it; its answer, which only `change` sees, is lost on the way."""
+    return Fault(code, is_done=True, change=change)
 
 
 def changed(change: Callable[[bytes], bytes]) -> Fault:
@@ -75,8 +76,8 @@ class Faults:
 def faulty(address: str) -> Iterator[tuple[str, Faults]]:
     """Another address for the server at `address`, and the faults on the way to it."""
     faults = Faults()
-    server = grpc.server(ThreadPoolExecutor(16))
-    with grpc.insecure_channel(address) as channel:
+    server = grpc.server(ThreadPoolExecutor(16), options=_UNLIMITED)
+    with grpc.insecure_channel(address, _UNLIMITED) as channel:
         server.add_generic_rpc_handlers((_Hop(channel, faults),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
@@ -112,9 +113,10 @@ class _Hop(grpc.GenericRpcHandler):
         if fault is PASSED:
             return answer
         if fault.change is not None:
-            return fault.change(answer)
-        _fail(fault, context)
-        return b""
+            answer = fault.change(answer)
+        if fault.change is None or fault.code is not None:
+            _fail(fault, context)
+        return answer
 
     def _stream(self, method: str, name: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         if (fault := self._faults.due(name)) is not PASSED:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,9 +27,10 @@ class Fault:
     """What becomes of one request: the first one of `method` ("" any) whose URL, unquoted, or the beginning of whose
     body holds `about`, such as an object's name.
 
-    With a `status` that is the answer; without one the connection breaks, or the answer is late where `is_late`.
+    With a `status` that is the answer, with `body`; without one the connection breaks, or, if `is_late`, times out.
     `is_done`: the server does it all the same. `cut_at` lets so many bytes of the answer through, `is_garbled` all,
-    the first one another.
+    the first one another, `is_none` all as they are. `meanwhile` is called before the answer comes, and, unless the
+    server did it all the same, before the request goes.
     """
 
     status: int | None = None
@@ -39,7 +40,9 @@ class Fault:
     is_late: bool = False
     cut_at: int | None = None
     is_garbled: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    is_none: bool = False
+    meanwhile: Callable[[], object] = lambda: None
+    body: bytes = b'{"error": {"message": "injected"}}'
 
     def meets(self, method: str, url: str, body: Any) -> bool:
         beginning = body[:_LOOKED_AT] if isinstance(body, bytes) else str(body or "")[:_LOOKED_AT].encode()
@@ -72,22 +75,25 @@ class HttpFaults(HTTPAdapter):
                 self.left.remove(fault)
         if fault is None:
             return super().send(request, *rest, **options)
-        if fault.cut_at is not None or fault.is_garbled:
-            return _spoilt(super().send(request, *rest, **options), fault)
         if fault.is_done:
             super().send(request, *rest, **options).close()
+        fault.meanwhile()
+        if fault.is_none:
+            return super().send(request, *rest, **options)
+        if fault.cut_at is not None or fault.is_garbled:
+            return _spoilt(super().send(request, *rest, **options), fault)
         if fault.status is not None:
-            return _answer(request, fault.status, fault.headers)
+            return _answer(request, fault.status, fault.body)
         if fault.is_late:
             raise requests.ReadTimeout("no answer in time", request=request)
         raise requests.ConnectionError("connection reset by peer", request=request)
 
 
-def _answer(request: requests.PreparedRequest, status: int, headers: Mapping[str, str]) -> requests.Response:
+def _answer(request: requests.PreparedRequest, status: int, body: bytes) -> requests.Response:
     answer = requests.Response()
     answer.status_code, answer.url, answer.request = status, request.url or "", request
-    answer.headers.update({"Content-Type": "application/json", **headers})
-    answer.raw = HTTPResponse(io.BytesIO(b'{"error": {"message": "injected"}}'), preload_content=False)
+    answer.headers["Content-Type"] = "application/json"
+    answer.raw = HTTPResponse(io.BytesIO(body), preload_content=False)
     return answer
 
 

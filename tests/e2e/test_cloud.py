@@ -29,6 +29,7 @@ def addresses() -> dict[str, str]:
         port: address.replace("omakase-dev/omakase", f"omakase-dev/{own}")
         .replace("omakase-dev/", f"{cloud.PROJECT}/{own}-")
         .replace("omakase-dev-", f"{own}-")
+        .replace("omakase-trainer", f"{own}-trainer")
         .replace("datastore:omakase-dev", f"datastore:{cloud.PROJECT}?namespace={own}")
         .replace("redis://127.0.0.1:6379/0", f"redis://{REDIS.address()}/0?prefix={own}")
         for port, address in text.items()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from batch.hourly import Hourly
+from batch.aggregates import Aggregates
+from batch.context_free import ContextFree
 from batch.loader import CONSUMER, Cursor, Loader
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.event_log import SqliteEventLog
@@ -45,7 +43,8 @@ class Desk:
         self.store = FileModelStore(directory / "models")
         self.cursor = Cursor(directory / "warehouse.cursor")
         self.loader = Loader(self.bus, self.warehouse, self.cursor)
-        self.hourly = Hourly(self.warehouse, self.store, self.clock, WINDOW_S, HALF_LIFE_S)
+        self.aggregates = Aggregates(self.warehouse, self.clock, WINDOW_S)
+        self.context_free = ContextFree(self.warehouse, self.store, HALF_LIFE_S)
         self._numbers = itertools.count()
 
     def serve(self, *slates: Slate) -> None:
@@ -57,6 +56,12 @@ class Desk:
         event = Event(receipt, slate.request_id, position, kind, at, **fields)
         self.bus.publish([event_message(event, RecordedSlate(encode_slate(slate)))])
         return event
+
+    def aggregate(self) -> int:
+        """Aggregate, and count by that. Returns how many hours were written."""
+        written = self.aggregates.run()
+        self.context_free.run()
+        return written.hours
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return self.warehouse.query(sql)
@@ -80,42 +85,6 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
-
-
-def worth(event: Event, happened: Sequence[Event]) -> float:
-    """What an event is worth in money, its return taken off."""
-    if event.value is None or event.type == "return":
-        return 0.0
-    backs = [e for e in happened if event.type == "conversion" and e.type == "return" and e.event_id == event.event_id]
-    return event.value - sum(event.value if back.value is None else back.value for back in backs)
-
-
-def brute_force(slates: Sequence[Slate], events: Sequence[Event]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """The same report, counted one by one, by the rule by which the trainer counts."""
-    seen: defaultdict[tuple[bytes, int], list[Event]] = defaultdict(list)
-    for event in sorted(events, key=lambda event: (event.received_at, event.receipt_id)):
-        known = seen[event.request_id, event.position]
-        if event.event_id:
-            is_repeated = any((e.type, e.event_id) == (event.type, event.event_id) for e in known)
-        else:
-            is_repeated = event.type in ("impression", "click") and any(
-                (e.type, e.event_id) == (event.type, "") for e in known
-            )
-        if not is_repeated:
-            known.append(event)
-    unwanted = {(event.request_id, event.position) for event in events if event.unwanted}
-    counted: defaultdict[tuple[Any, ...], list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
-    for slate in slates:
-        for delivery in slate.deliveries:
-            happened = seen.get((slate.request_id, delivery.position), [])
-            line = counted[hour_of(slate.served_at), slate.variant, delivery.item_id]
-            line[0] += 1
-            if (slate.request_id, delivery.position) in unwanted:
-                continue
-            line[1] += bool(happened)
-            line[2] += any(event.type == "click" for event in happened)
-            line[3] += sum(worth(event, happened) for event in happened)
-    return {key: tuple(line) for key, line in counted.items()}
 
 
 def test_copies_what_the_bus_carries_and_tells_the_bus_so(desk):
@@ -213,115 +182,6 @@ def test_a_cursor_that_cannot_be_written_is_tried_again(desk):
     in_the_way.rmdir()
     desk.loader.load()
     assert desk.count("deliveries") == 3
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_hourly_report_is_what_counting_one_by_one_gives(desk, seed):
-    random = Random(seed)
-    slates, events = [], []
-    for _ in range(60):
-        served_at = HOUR + random.uniform(0, 3 * 3600)
-        slate = replace(new_slate(served_at), variant=random.choice(["control", "learnt"]))
-        slates.append(slate)
-        for _ in range(random.randrange(8)):
-            kind = random.choice(["impression", "impression", "click", "conversion", "like", "return"])
-            position, later = random.randint(1, 3), random.choice([1.0, 50.0, 4000.0, 9000.0])
-            event_id = random.choice(["e1", "e2"] if kind == "return" else ["", "", "e1", "e2"])
-            value = random.choice([None, 2.5, 10.0]) if kind in ("conversion", "return") else None
-            unwanted = random.choice([""] * 15 + ["bot"])
-            more = {"event_id": event_id, "value": value, "unwanted": unwanted}
-            events.append((slate, position, kind, served_at + later, more))
-    desk.serve(*slates)
-    happened = [desk.happen(slate, position, kind, at, **more) for slate, position, kind, at, more in events]
-    desk.clock.move(HOUR + 8 * 3600)
-    desk.loader.load()
-    desk.hourly.run()
-    assert desk.report() == brute_force(slates, happened)
-
-
-def test_slates_and_events_that_were_loaded_twice_count_once(desk):
-    slate = new_slate(HOUR)
-    desk.serve(slate)
-    desk.happen(slate, 1, "conversion", HOUR + 1, value=5.0)
-    desk.loader.load()
-    for table in ("deliveries", "events"):
-        rows = desk.rows(f"SELECT * FROM {table}")
-        desk.warehouse.append(table, "again", rows)
-    desk.clock.move(HOUR + 60)
-    desk.hourly.run()
-    assert desk.report()[HOUR, "learnt", "i0"] == (1, 1, 0, 5.0)
-
-
-def test_what_was_tried_out_or_shown_to_nobody_is_in_no_report_and_in_no_count(desk):
-    plain = new_slate(HOUR)
-    tried = replace(new_slate(HOUR), assigned_by="override", model="")
-    shadow = replace(new_slate(HOUR), shadow=True, variant="ghost", model="")
-    desk.serve(plain, tried, shadow)
-    for slate in (plain, tried):
-        desk.happen(slate, 1, "click", HOUR + 1)
-    desk.clock.move(HOUR + 60)
-    desk.loader.load()
-    assert desk.count("deliveries") == 9
-    desk.hourly.run()
-    assert desk.report() == {(HOUR, "learnt", f"i{i}"): (1, int(i == 0), int(i == 0), 0.0) for i in range(3)}
-
-
-def test_a_click_in_a_later_hour_counts_for_the_hour_of_serving(desk):
-    slate = new_slate(HOUR + 3500)
-    desk.serve(slate)
-    desk.clock.move(HOUR + 3600)
-    desk.loader.load()
-    assert desk.hourly.run() == 1
-    assert desk.report()[HOUR, "learnt", "i0"] == (1, 0, 0, 0.0)
-    desk.happen(slate, 1, "click", HOUR + 5 * 3600)
-    desk.clock.move(HOUR + 6 * 3600)
-    desk.loader.load()
-    assert desk.hourly.run() == 1
-    assert desk.report() == {(HOUR, "learnt", f"i{i}"): (1, int(i == 0), int(i == 0), 0.0) for i in range(3)}
-
-
-def test_hours_whose_window_is_over_are_left_as_they_are(desk):
-    old, new = new_slate(HOUR), new_slate(HOUR + WINDOW_S + 7200)
-    desk.serve(old)
-    desk.clock.move(HOUR + 60)
-    desk.loader.load()
-    desk.hourly.run()
-    desk.serve(new)
-    desk.clock.move(HOUR + WINDOW_S + 7300)
-    desk.loader.load()
-    assert desk.hourly.run() == 2  # the first is looked at once more, for the job was away while it might be clicked
-    desk.happen(old, 1, "click", HOUR + WINDOW_S + 7400)
-    desk.loader.load()
-    assert desk.hourly.run() == 1
-    assert desk.report()[HOUR, "learnt", "i0"] == (1, 0, 0, 0.0)
-    assert {hour for hour, *_ in desk.report()} == {HOUR, HOUR + WINDOW_S + 7200}
-
-
-def test_an_order_due_to_a_slate_of_long_ago_is_in_the_report_of_its_hour(desk):
-    old, untouched = new_slate(HOUR), new_slate(HOUR + 3600)
-    desk.serve(old, untouched)
-    desk.clock.move(HOUR + 7000)
-    desk.loader.load()
-    desk.hourly.run()
-    ordered_at = HOUR + 5 * WINDOW_S
-    desk.happen(old, 1, "conversion", ordered_at, value=80.0, event_id="o1")
-    desk.happen(old, 1, "return", ordered_at + 1, value=30.0, event_id="o1")
-    desk.happen(old, 0, "conversion", ordered_at + 2, value=5.0, event_id="o2")
-    desk.clock.move(ordered_at + 60)
-    desk.serve(new_slate(ordered_at))
-    desk.loader.load()
-    desk.hourly.run()
-    desk.happen(old, 1, "conversion", ordered_at + 61, value=7.0, event_id="o3")
-    desk.loader.load()
-    assert desk.hourly.run() == 2  # the slate of now and the one of long ago
-    assert desk.report()[HOUR, "learnt", "i0"] == (1, 1, 0, 57.0)
-    assert desk.report()[HOUR + 3600, "learnt", "i0"] == (1, 0, 0, 0.0)
-
-
-def test_without_anything_served_there_is_no_report_and_nothing_is_counted(desk):
-    assert desk.hourly.run() == 0
-    assert desk.report() == {}
-    assert desk.store.keys() == []
 
 
 def test_counts_of_events_by_type_in_the_warehouse_are_those_of_the_bus(desk):

@@ -59,7 +59,7 @@ def ask(recommender: RunningRecommender) -> Iterator[Any]:
 
 
 def count(shop: Shop, seen: dict[str, float], clicked: dict[str, float]) -> None:
-    """Publish counts, as the hourly job does; what is not named was seen and clicked as ever: 1000 and 20 times."""
+    """Publish counts, as the job `context-free` does; what is not named was seen 1000 times, clicked 20."""
     counts = Counts(
         ITEMS,
         np.array([seen.get(item, 1000.0) for item in ITEMS]),

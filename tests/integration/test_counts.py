@@ -45,7 +45,7 @@ def click_through(desk: Desk, clicks: dict[int, int], n: int = 40, placement: st
             desk.happen(slate, position, "click" if is_clicked else "impression", at + i + 1)
     desk.clock.move(at + 1000)
     desk.loader.load()
-    desk.hourly.run()
+    desk.aggregate()
 
 
 def test_counts_are_those_of_every_variant_faded_by_their_age_whenever_the_job_ran(desk):
@@ -69,7 +69,7 @@ def test_counts_are_those_of_every_variant_faded_by_their_age_whenever_the_job_r
             continue
         desk.clock.move(HOUR + day * DAY_S + 5 * 3600)
         desk.loader.load()
-        desk.hourly.run()
+        desk.aggregate()
     # Each hour's sum is kept to six decimals.
     assert counts(desk) == {item: pytest.approx(pair, abs=1e-4) for item, pair in expected.items()}
 
@@ -87,7 +87,7 @@ def test_after_a_half_life_a_click_counts_half_and_in_the_end_not_at_all(desk):
 def test_counts_are_published_only_when_they_changed_and_per_placement(desk):
     click_through(desk, {1: 20})
     desk.clock.move(HOUR + WINDOW_S + 30 * 3600)  # nobody comes for a day, and nothing fades
-    desk.hourly.run()
+    desk.aggregate()
     assert desk.store.generation(counts_key("home")) == 1
     click_through(desk, {3: 20}, placement="end", at=HOUR + WINDOW_S + 40 * 3600)
     assert desk.store.generation(counts_key("home")) == 1
@@ -101,7 +101,7 @@ def test_what_is_excluded_as_a_machine_s_doing_is_not_counted(desk):
     desk.happen(slate, 2, "click", HOUR + 1)
     desk.clock.move(HOUR + 1000)
     desk.loader.load()
-    desk.hourly.run()
+    desk.aggregate()
     assert counts(desk) == {"i1": (1.0, 1.0)}
 
 
@@ -121,7 +121,7 @@ def test_an_impression_counts_for_as_likely_as_its_position_was_looked_at(desk):
     desk.happen(fallback, 3, "impression", HOUR + 2)
     desk.clock.move(HOUR + 1000)
     desk.loader.load()
-    desk.hourly.run()
+    desk.aggregate()
     assert counts(desk) == {"i0": (1.0, 0.0), "i1": (0.5, 0.0), "i2": (1.25, 1.0)}
 
 

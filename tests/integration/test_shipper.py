@@ -149,6 +149,15 @@ def test_what_tracking_missed_is_shipped_when_it_is_back(service, port):
         assert tracking.records == numbered(50)
 
 
+def test_who_ends_with_records_that_nobody_took_says_so(tmp_path, port, caplog):
+    service = Service(tmp_path / "spool", port)
+    service.append(b"kept")
+    service.end(flush_s=0.05)
+    assert "delivery records are left in the spool" in caplog.text
+    with Tracking(port) as tracking:
+        until(lambda: tracking.records == [b"kept"], "the thread that was left ships it")
+
+
 def test_what_tracking_took_without_answering_is_sent_again(service, port):
     with Tracking(port) as tracking:
         tracking.answers.clear()

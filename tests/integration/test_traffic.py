@@ -101,6 +101,14 @@ def test_behind_a_trusted_proxy_the_address_is_the_last_one_that_it_names(open_t
     assert reasons(till) == ["", "", "address_rate", "address_rate", "", ""]
 
 
+def test_behind_two_proxies_the_address_is_what_the_first_of_them_saw(open_till: MakeTill) -> None:
+    till = open_till("max_events_per_minute_of_address: 2", address_header="X-Forwarded-For", address_proxies=2)
+    for n in range(3):
+        header = {"X-Forwarded-For": f"6.6.6.{n}, 10.0.0.{n // 2}, 192.0.2.1"}
+        till.happen(till.record(till.slate()), 1, "impression", "click", **header)
+    assert reasons(till) == ["", "", "address_rate", "address_rate", "", ""]
+
+
 def test_the_shop_s_own_server_is_not_judged(open_till: MakeTill) -> None:
     till = open_till(
         "bots: [python], min_click_delay_s: 1, max_events_per_minute_of_user: 1, max_events_per_minute_of_address: 1"

@@ -136,6 +136,12 @@ def test_every_variable_is_documented_with_its_default(heading: str) -> None:
         assert rows[settings.PREFIX + name.upper()][0] == default_of(field), name
 
 
+def test_every_argument_of_the_streaming_job_is_documented_with_its_default() -> None:
+    fields = settings.StreamingSettings.model_fields
+    told = {name: cells[0] for name, cells in table("Streaming job (python -m dataflow.launch)").items()}
+    assert told == {name: default_of(field) for name, field in fields.items()}
+
+
 def test_every_rejection_reason_is_explained() -> None:
     reasons = literals("tracking/events.py", "Rejected") | literals("tracking/orders.py", "Rejected")
     reasons |= {f"delivery_id_{reason}" for reason in literals("omakase/core/ids.py", "InvalidDeliveryId")}

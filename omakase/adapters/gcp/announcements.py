@@ -6,27 +6,30 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
 
+import grpc
 from google.api_core.exceptions import AlreadyExists, GoogleAPIError
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.api_core.retry import exponential_sleep_generator
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message
-from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
-from google.pubsub_v1 import PublisherClient
+from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.types import StreamingPullRequest
 
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import patient, publisher, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub import ACK_DEADLINE_S, patient, publisher, subscriber, subscription_path, topic_path
 
 log = logging.getLogger(__name__)
 
 _ANSWER_S = 5.0
 _DAY_S = 86_400  # the least that Pub/Sub allows before it drops a subscription that nobody pulls
 _RETENTION_S = 600  # the least that Pub/Sub allows
+_STREAM_S = 600.0  # then it is opened anew: a peer that fell silent is not waited for any longer
 _HEALTHY_S = 60.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
 
 
 class Announcements:
@@ -59,72 +62,89 @@ class Announcements:
 
 
 class Following:
-    """A subscription of this process alone, pulled until it is closed."""
+    """A subscription of this process alone, pulled until it is closed.
+
+    Not by the library's `subscribe`: a stream that fails twice in a row it may replace by two, of which it reads one,
+    and what Pub/Sub hands to the other is never heard.
+    """
 
     def __init__(self, topic: str, on_announced: Callable[[str], None]) -> None:
         self._topic = topic
         self._subscription = subscription_path(topic, f"{topic.rpartition('/')[2]}-{uuid.uuid4().hex}")
         self._on_announced = on_announced
-        self._is_closing = False
-        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._stream: Any = None
         self._thread = threading.Thread(target=self._run, name="announcements", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop, and delete the subscription; one that cannot be deleted expires within a day."""
-        self._is_closing = True
-        self._wake.set()
+        self._closing.set()
+        if self._stream is not None:
+            self._stream.cancel()
         self._thread.join()
 
     def _run(self) -> None:
-        waits = exponential_sleep_generator(0.2, 30.0)
-        while not self._is_closing:
+        waits = exponential_sleep_generator(_FIRST_WAIT_S, _LONGEST_WAIT_S)
+        while not self._closing.is_set():
             began = time.monotonic()
             try:
-                with pubsub_v1.SubscriberClient() as client:
+                with subscriber() as client:
                     self._listen(client)
-            except (GoogleAPIError, GoogleAuthError) as error:
-                log.warning("announcements on %s are lost, they are followed again: %s", self._topic, error)
+            except (grpc.RpcError, GoogleAPIError, GoogleAuthError) as error:
+                log.warning("announcements on %s are lost, they are followed again: %s", self._topic, _said(error))
             if time.monotonic() > began + _HEALTHY_S:
-                waits = exponential_sleep_generator(0.2, 30.0)
-            self._rest(next(waits))
+                waits = exponential_sleep_generator(_FIRST_WAIT_S, _LONGEST_WAIT_S)
+            self._closing.wait(next(waits))
 
-    def _listen(self, client: pubsub_v1.SubscriberClient) -> None:
-        """Until it is closed or the stream ends. Raises: what ended the stream."""
+    def _listen(self, client: SubscriberClient) -> None:
+        """Until it is closed, or the stream ends. Raises: what ended the stream."""
         self._create(client)
         self._tell("")
-        stream = client.subscribe(
-            self._subscription, self._heard, scheduler=ThreadScheduler(ThreadPoolExecutor(max_workers=1))
-        )
-        stream.add_done_callback(lambda _: self._wake.set())
-        self._rest()
-        stream.cancel()
-        stream.result()
-        with suppress(GoogleAPIError):
-            client.delete_subscription(request={"subscription": self._subscription}, retry=None, timeout=_ANSWER_S)
+        requests: SimpleQueue[StreamingPullRequest | None] = SimpleQueue()
+        first = StreamingPullRequest(subscription=self._subscription, stream_ack_deadline_seconds=ACK_DEADLINE_S)
+        requests.put(first)
+        metadata = [to_grpc_metadata([("subscription", self._subscription)])]
+        pull: Any = client.transport.streaming_pull
+        self._stream = pull(iter(requests.get, None), timeout=_STREAM_S, metadata=metadata)
+        try:
+            if not self._closing.is_set():
+                self._hear(self._stream, requests)
+        except grpc.RpcError as error:
+            if not self._closing.is_set() and error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+        finally:
+            self._stream.cancel()
+            requests.put(None)
+        if self._closing.is_set():
+            with suppress(GoogleAPIError):
+                client.delete_subscription(request={"subscription": self._subscription}, retry=None, timeout=_ANSWER_S)
 
-    def _rest(self, for_s: float | None = None) -> None:
-        """Until the stream ends, the time is over, or it is closed."""
-        if not self._is_closing:
-            self._wake.wait(for_s)
-        self._wake.clear()
+    def _hear(self, stream: Iterable[Any], requests: SimpleQueue[StreamingPullRequest | None]) -> None:
+        for answer in stream:
+            received = answer.received_messages
+            requests.put(StreamingPullRequest(ack_ids=[each.ack_id for each in received]))
+            for each in received:
+                self._tell(each.message.data.decode())
 
-    def _create(self, client: pubsub_v1.SubscriberClient) -> None:
+    def _create(self, client: SubscriberClient) -> None:
         wanted = {
             "name": self._subscription,
             "topic": self._topic,
+            "ack_deadline_seconds": ACK_DEADLINE_S,
             "message_retention_duration": {"seconds": _RETENTION_S},
             "expiration_policy": {"ttl": {"seconds": _DAY_S}},
         }
         with suppress(AlreadyExists):
             client.create_subscription(request=wanted, retry=patient(_ANSWER_S), timeout=_ANSWER_S)
 
-    def _heard(self, message: Message) -> None:
-        message.ack()
-        self._tell(message.data.decode())
-
     def _tell(self, text: str) -> None:
         try:
             self._on_announced(text)
         except Exception:  # the thread must outlive it, else nothing would be heard any more
             log.exception("an announcement could not be followed")
+
+
+def _said(error: Any) -> str:
+    """Of gRPC's own errors only what the server said: the rest is a page."""
+    return str(error.details()) if isinstance(error, grpc.RpcError) else str(error)

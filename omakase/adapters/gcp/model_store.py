@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from omakase.adapters.gcp.objects import Objects, Stored, fresh_token
+from omakase.adapters.gcp.objects import Objects, Stored, fresh_token, holding
 from omakase.adapters.retention import thinned
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound
@@ -95,7 +95,8 @@ class GcsModelStore:
         dropped = thinned(((kept.generation, kept.at) for kept in published), published[0].at)
         after = _Pointer(tuple(kept for kept in published if kept.generation not in dropped))
         try:
-            self._objects.swap(name, _encode(after.kept), token=token, generation=generation, if_version=before.version)
+            content, ours = _encode(after.kept), holding(token)
+            self._objects.swap(name, content, if_version=before.version, is_ours=ours, generation=generation)
         except Conflict:
             self._objects.drop([stored.name])
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -65,9 +65,22 @@ def place_of(uri: Uri, *known_options: str) -> tuple[str, str]:
     return bucket, f"{prefix}/" if prefix else ""
 
 
+def new_client(project: str | None = None) -> Client:
+    """One that asks for nothing of its own accord."""
+    client = Client(project=project, credentials=credentials_for("STORAGE_EMULATOR_HOST"))
+    # Else every poll of what is not there yet has it ask in a thread for the bucket, which it may not even see.
+    client._bucket_metadata_cache = None
+    return client
+
+
 def fresh_token() -> str:
     """Part of a name that nobody else can take."""
     return secrets.token_hex(8)
+
+
+def holding(token: str) -> Callable[[bytes], bool]:
+    """Of contents that hold a token which whoever writes later keeps."""
+    return lambda content: token.encode() in content
 
 
 class Objects:
@@ -79,7 +92,7 @@ class Objects:
         self._bucket = client.bucket(bucket)
         self._prefix = prefix
         self._retry = retry
-        self._poll = retry.with_timeout(_POLL_S)
+        self._poll = retry.with_timeout(min(_POLL_S, retry.timeout or _POLL_S))
         self._is_there = False  # the bucket
 
     @classmethod
@@ -87,15 +100,17 @@ class Objects:
         """Raises: InvalidInput; nothing is asked of the bucket."""
         bucket, prefix = place_of(uri, *known_options)
         with cloud_errors(f"use {uri.text}"):
-            return cls(Client(project=None, credentials=credentials_for("STORAGE_EMULATOR_HOST")), bucket, prefix)
+            return cls(new_client(), bucket, prefix)
 
     def create(self, name: str, content: bytes) -> Stored:
         """`name` has a fresh token. Guarantees: whole or not there; checked on its way. Cost: one request."""
-        blob = self._blob(name)
         try:
-            self._upload(blob, content, if_version=0)
+            self._upload(self._blob(name), content, if_version=0)
         except PreconditionFailed:  # nobody else takes that name: an earlier try of ours has come through
             pass
+        except Unavailable:
+            if self._tagged(name) is None:
+                raise
         return Stored(name, crc32c_of(content), len(content))
 
     def fetch(self, stored: Stored) -> bytes | None:
@@ -117,24 +132,36 @@ class Objects:
 
     def generation(self, name: str) -> int:
         """That of a pointer, as `swap` was given it; 0 where there is none. Cost: one small request."""
-        with cloud_errors(f"look at {self.place}{name}"):
-            blob = self._bucket.get_blob(self._prefix + name, timeout=_POLL_S, retry=self._poll)
+        blob = self._tagged(name)
         if blob is None:
-            self._must_exist()
             return 0
         text = (blob.metadata or {}).get(_GENERATION, "")
         if not text.isdecimal():
             raise Corrupt(f"{self.place}{name} has the metadata {_GENERATION}={text[:40]!r}, which is no generation")
         return int(text)
 
-    def swap(self, name: str, content: bytes, *, token: str, generation: int, if_version: int) -> None:
+    def version(self, name: str) -> int:
+        """That of GCS, whoever wrote it; 0 where there is none. Cost: one small request."""
+        blob = self._tagged(name)
+        return 0 if blob is None else int(blob.generation)
+
+    def swap(
+        self,
+        name: str,
+        content: bytes,
+        *,
+        if_version: int,
+        is_ours: Callable[[bytes], bool],
+        generation: int | None = None,
+    ) -> None:
         """Change a pointer if it is still of that version.
 
-        `content` holds `token`, which whoever writes after us keeps: so an answer that was lost is found out.
+        `is_ours` says of what is there later whether it was made of `content`: so an answer that was lost is found out.
         Raises: Conflict if it was not changed and no longer can be; Unavailable if it may still be. Cost: one request.
         """
         blob = self._blob(name)
-        blob.metadata = {_GENERATION: str(generation)}
+        if generation is not None:
+            blob.metadata = {_GENERATION: str(generation)}
         try:
             self._upload(blob, content, if_version=if_version)
             return
@@ -143,11 +170,11 @@ class Objects:
         except Unavailable as error:
             cause = error
         seen = self.look(name)
-        if token.encode() in seen.content:
+        if seen.version and is_ours(seen.content):
             return
         if isinstance(cause, Unavailable) and seen.version == if_version:
             raise cause
-        raise Conflict(f"{self.place}{name}: somebody else wrote generation {generation}") from cause
+        raise Conflict(f"{self.place}{name}: somebody else wrote first") from cause
 
     def names(self, prefix: str) -> list[str]:
         """Those that begin with `prefix`, sorted. Cost: one request a thousand."""
@@ -177,6 +204,13 @@ class Objects:
             return
         old = (blob for blob in found if blob.time_created < now.updated - _ORPHANED)
         self.drop({blob.name.removeprefix(self._prefix) for blob in old} - set(kept))
+
+    def _tagged(self, name: str) -> Blob | None:
+        with cloud_errors(f"look at {self.place}{name}"):
+            blob = self._bucket.get_blob(self._prefix + name, timeout=_POLL_S, retry=self._poll)
+        if blob is None:
+            self._must_exist()
+        return blob
 
     def _blob(self, name: str) -> Blob:
         return self._bucket.blob(self._prefix + name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import grpc
 from google.api_core.exceptions import (
     Aborted,
     Cancelled,
@@ -13,11 +16,16 @@ from google.api_core.exceptions import (
 )
 from google.api_core.retry import Retry, if_exception_type
 from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from omakase.adapters.gcp.credentials import credentials_for
 from omakase.core.errors import InvalidInput
 
 EMULATOR = "PUBSUB_EMULATOR_HOST"
+
+# Of subscriptions that are pulled into a journal: keeping takes milliseconds, and what a death interrupts should come
+# again soon. It is the least that Pub/Sub allows.
+ACK_DEADLINE_S = 10
 
 _PASSING = if_exception_type(
     Aborted, Cancelled, DeadlineExceeded, InternalServerError, ResourceExhausted, ServiceUnavailable, Unknown
@@ -26,11 +34,21 @@ _PASSING = if_exception_type(
 
 def publisher() -> PublisherClient:
     """A client that publishes when it is told to: what we publish comes in batches, so nothing is gathered first."""
-    return PublisherClient(credentials=credentials_for(EMULATOR))
+    if channel := _emulator():
+        return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+    return PublisherClient()
 
 
 def subscriber() -> SubscriberClient:
-    return SubscriberClient(credentials=credentials_for(EMULATOR))
+    if channel := _emulator():
+        return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+    return SubscriberClient()
+
+
+def _emulator() -> grpc.Channel | None:
+    """Where one is named: the client's own channel to it refuses answers over 4 MB, other than that to Google."""
+    address = os.environ.get(EMULATOR)
+    return grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) if address else None
 
 
 def patient(for_s: float) -> Retry:

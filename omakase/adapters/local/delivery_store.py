@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 from omakase.adapters.local.database import Database, Durability, durability_of
@@ -47,6 +48,8 @@ _EXPIRE_STEP = 10_000
 
 class SqliteDeliveryStore:
     """DeliveryStore."""
+
+    expiry_s = inf
 
     def __init__(self, path: Path, durability: Durability = "os") -> None:
         self._database = Database(path, SCHEMA, durability)

@@ -12,8 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omakase.adapters.local.files import write_whole
+from omakase.core.errors import InvalidInput
 
+_PART = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _NUMBERED = re.compile(r"(.*)-([0-9]+)")
+
+
+def check_part(part: str) -> None:
+    """Raises: InvalidInput for a name that no part can have."""
+    if not _PART.fullmatch(part):
+        raise InvalidInput(f"part name {part!r}: use 1 to 200 letters, digits, '-' and '_'")
 
 
 def series_of(part: str) -> str:

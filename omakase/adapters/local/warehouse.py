@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,12 +26,12 @@ from omakase.adapters.local.parquet import (
     write_rows,
 )
 from omakase.adapters.local.parts import Parts
+from omakase.adapters.local.series import check_part
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput, Unavailable
 from omakase.core.tables import TABLES
 from omakase.ports.warehouse import Cell, Row, Table
 
-_PART = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _UNPINNED = 3
 _PASSES = 10
 
@@ -54,8 +53,7 @@ class FileWarehouse:
         type than their column's, numbers that are not finite, and part names beyond letters, digits, `-` and `_`.
         """
         parts = self._parts_of(table)
-        if not _PART.fullmatch(part):
-            raise InvalidInput(f"part name {part!r}: use 1 to 200 letters, digits, '-' and '_'")
+        check_part(part)
         by_hour = lines_by_hour(table, rows)
         with disk_errors(f"write part {part!r} of {table}"), self._writing:
             staged = {hour: parts.staging(hour, part) for hour in by_hour}

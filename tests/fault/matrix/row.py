@@ -104,9 +104,7 @@ def run_row(row: Row, seed: int) -> Outcome:
     return Outcome(row.name, done, verdict, faults, time.monotonic() - started)
 
 
-def perform(
-    row: Row, home: Path, seed: int, adapters: Mapping[str, str] | None = None
-) -> tuple[str, Evidence]:
+def perform(row: Row, home: Path, seed: int, adapters: Mapping[str, str] | None = None) -> tuple[str, Evidence]:
     """Do a row in an empty directory. Returns what was done, and what was left after the drain."""
     deployment = open_shop(home, adapters)
     with Supervisor(deployment) as up:

@@ -44,7 +44,7 @@ event_types: [save]
 learning: {{session_gap_s: 1, session_max_s: 5, publish_interval_s: 0.5}}
 """
 TUNING = {
-    "batch": {"load_s": 0.5, "hourly_s": 5.0},
+    "batch": {"load_s": 0.5, "aggregate_s": 5.0},
     "trainer": {"tick_s": 0.5},
     "recommender": {"poll_s": 0.2},
 }

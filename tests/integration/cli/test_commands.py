@@ -41,10 +41,10 @@ def test_every_command_explains_itself_with_an_example_of_itself(omakase, comman
 
 
 def test_the_commands_are_those_of_the_documentation(omakase):
-    documented = "up demo replay validate follow items-import contexts-import events-stats users-forget"
+    documented = "up demo replay validate follow batch items-import contexts-import events-stats users-forget"
     documented += " events-dead-letters-list events-dead-letters-show events-dead-letters-replay"
     documented += " models-list models-show models-rollback models-resume models-rebuild models-warm-start"
-    documented += " keys-create keys-list keys-revoke"
+    documented += " keys-create keys-list keys-revoke cloud-init"
     documented += " experiments-list experiments-assign experiments-override experiments-results"
     assert {"-".join(command) for command in COMMANDS} == set(documented.split())
     assert omakase("--version").out == f"omakase {__version__}\n"

@@ -23,6 +23,7 @@ OPENERS = {
     "delivery store": adapters.open_delivery_store,
     "context store": adapters.open_context_store,
     "catalogue store": adapters.open_catalogue_store,
+    "shared text": adapters.open_shared_text,
     "delivery log": adapters.open_delivery_log,
     "spool reader": adapters.open_spool_reader,
     "training state": adapters.open_training_state,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,14 @@ class Ran:
         return Counter({name: n for name, n in total.items() if n})
 
 
+def run_stream(stream: TestStream, build: Callable[[beam.PCollection], object]) -> None:
+    """What is built on a stream, to its end."""
+    options = _Options([], save_main_session=False)
+    options.view_as(StandardOptions).streaming = True
+    with beam.Pipeline(runner=BundleBasedDirectRunner(), options=options) as pipeline:
+        build(pipeline | stream)
+
+
 class Stream:
     """Messages and the passing of time, in the order of the calls."""
 
@@ -98,13 +106,13 @@ class Stream:
         """To the end of time. Early panes come first: the runner would wait for those that are due no more."""
         self._stream.advance_processing_time(1e6)
         self._stream.advance_watermark_to_infinity()
-        options = _Options([], save_main_session=False)
-        options.view_as(StandardOptions).streaming = True
         with _desk([]) as desk:
-            with beam.Pipeline(runner=BundleBasedDirectRunner(), options=options) as pipeline:
-                outputs = streaming.build(pipeline | self._stream)
-                for name, output in outputs._asdict().items():
+
+            def collect(messages: beam.PCollection) -> None:
+                for name, output in streaming.build(messages)._asdict().items():
                     _ = output | f"collect {name}" >> beam.ParDo(Collect(desk, name))
+
+            run_stream(self._stream, collect)
             ran = Ran()
             for (name, _), value in _DESKS[desk].done[FOLDS].items():  # type: ignore[misc]
                 getattr(ran, name).append(value)

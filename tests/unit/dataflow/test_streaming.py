@@ -16,7 +16,7 @@ from omakase.config import load_product
 from omakase.configured import learners_of, widths_of
 from omakase.core.accounting import DELIVERIES, EVENTS
 from omakase.core.events import Event, Joined
-from omakase.core.ids import NOBODY, RequestId
+from omakase.core.ids import NOBODY, RequestId, text_of
 from omakase.core.propensities import Propensities, SlatePropensities
 from omakase.core.rewards import RewardTable
 from omakase.core.sessions import SessionRules
@@ -266,3 +266,19 @@ def test_a_slate_that_is_over_is_remembered_until_nothing_of_it_can_come() -> No
     assert kept == OVER
     # The last event of the window is dropped by then: its own window ends a gap after it, and then comes the lateness.
     assert due_at == T + 1000 + 10 + PANES.lateness_s
+
+
+def test_what_a_drained_job_had_is_not_learnt_again_by_the_next(tmp_path: Path) -> None:
+    """It has learnt the slates that were issued until it drained, and nobody remembers them."""
+    before, after = event("click", 2), replace(slate(2), served_at=T + 1)
+    panes = replace(PANES, closed_before=T)
+    later = RequestId(int((T + 1) * 1000).to_bytes(6, "big") + bytes(10))
+    after = replace(after, request_id=later)
+    joined = Joined.of(after, 1)
+    clicked = Event(bytes(16), later, 1, "click", T + 3, delivery=joined)
+    release = Release(OpenStore(tmp_path), {}, "s", 2.0, stopped_clock)
+    stream = Stream().watermark(T).send(before).send(after, at=T + 1).send(clicked)
+    ran = stream.run(Streaming(panes, {}, Batching(100, 5.0), release), tmp_path)
+    assert clicks(ran) == (1.0, 1)
+    assert [row["request_id"] for row in ran.rows] == [text_of(later)]
+    assert ends(ran, EVENTS) == {"received": 2, "after_window": 1, "used": 1}

@@ -169,6 +169,15 @@ def test_an_event_at_a_position_that_its_slate_does_not_have_ends_as_an_orphan(d
     assert [event.delivery is None for event in desk.events()] == [True, False, False, True]
 
 
+def test_an_event_whose_record_must_have_expired_is_published_without_it_and_waits_for_nothing(desk):
+    slate = new_slate()
+    at = START + 1000, START + 1000.5  # the desk keeps a record for 1000 s
+    events = [Event(bytes([i] * 16), slate.request_id, 1, "click", received_at) for i, received_at in enumerate(at)]
+    asyncio.run(asyncio.wait_for(desk.intake.accept(events), 10))
+    assert [(event.received_at, event.delivery) for event in desk.events()] == [(at[1], None)]
+    assert desk.store.waiting() == 1
+
+
 def test_waits_no_longer_than_it_may_and_does_not_store_later_what_it_gave_up(tmp_path):
     desk = Desk(tmp_path, max_queued=3, store_timeout_s=0.05)
     desk.store.gate.clear()
