@@ -108,7 +108,7 @@ class WriteParts(beam.DoFn):  # type: ignore[misc]
         if name.read() is None:
             name.write(f"stream_{uuid.uuid4().hex}")
             age.set(self._filing.clock() + self._filing.max_s)
-        pass
+        end.set(window.end)
         waiting.add(record)
         bytes_waiting = (size.read() or 0) + len(record)
         size.write(bytes_waiting)
@@ -146,6 +146,6 @@ class WriteParts(beam.DoFn):  # type: ignore[misc]
             return
         assert self._warehouse is not None
         for table, rows in self._rows_of(list(waiting.read()), self._filing.clock()).items():
-            self._warehouse.append(table, f"stream_{uuid.uuid4().hex}", rows)
+            self._warehouse.append(table, part, rows)
         for state in (name, waiting, size):
             state.clear()

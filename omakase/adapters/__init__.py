@@ -182,7 +182,7 @@ def open_forgotten(uri: str) -> Forgotten:
 
 
 def open_warehouse(uri: str) -> Warehouse:
-    """`duckdb:/directory`."""
+    """`duckdb:/directory`; `bigquery:PROJECT/DATASET[?location=EU]`."""
     warehouse: Warehouse = _open("warehouse", uri)
     return warehouse
 

@@ -80,3 +80,9 @@ def test_a_directory_with_a_quote_in_its_name_is_fine(tmp_path):
 def test_refuses_an_answer_that_is_no_cell(tmp_path):
     with pytest.raises(InvalidInput, match="cast it"):
         FileWarehouse(tmp_path).query("SELECT [1, 2] AS list")
+
+
+def test_a_sum_may_exceed_the_numbers_that_it_is_of(tmp_path):
+    warehouse = FileWarehouse(tmp_path)
+    warehouse.append("hourly", "a", [{"hour": HOUR, "clicks": 2**62}] * 2)
+    assert warehouse.query("SELECT sum(clicks) AS total FROM hourly") == [{"total": 2**63}]

@@ -106,9 +106,10 @@ class Parts(History):
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_part_whose_writer_dies_is_written_once(tmp_path: Path, deaths: int) -> None:
     history = History(tmp_path, deaths).send(bus_body(slate(1, 3)), *bodies(4), then_s=100.0)
-    receipts = Counter(row["receipt_id"] for row in history.rows("events"))
-    assert set(receipts.values()) == {1}
-    assert len(receipts) == 4
+    events = Counter(row["receipt_id"] for row in history.rows("events"))
+    shown = FileWarehouse(tmp_path / "warehouse").query("SELECT position FROM deliveries")
+    assert sorted(row["position"] for row in shown) == [1, 2, 3]
+    assert (len(events), set(events.values())) == (4, {1})
     assert len((tmp_path / "died").read_text()) == deaths
 
 

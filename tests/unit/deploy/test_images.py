@@ -120,3 +120,12 @@ def test_overlays_name_the_version_of_the_code() -> None:
     for overlay in ("staging", "prod"):
         told = yaml.safe_load((ROOT / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml").read_text())
         assert {image["newTag"] for image in told["images"]} == {__version__}
+
+
+def test_the_local_overlay_runs_the_emulators_that_the_tests_run() -> None:
+    versions = dict(
+        re.findall(r"/([\w-]+) v([\d.]+)", (ROOT / "tests" / "counterparts" / "tools" / "go.mod").read_text())
+    )
+    images = {container.spec["image"] for container in containers(render("local"))}
+    for name in ("fake-gcs-server", "bigquery-emulator"):
+        assert any(image.endswith(f"/{name}:{versions[name]}") for image in images), versions[name]
