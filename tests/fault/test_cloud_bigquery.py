@@ -116,6 +116,20 @@ def test_a_writer_that_is_gone_between_its_statements_leaves_nothing_doubled(war
     assert found(warehouse) == [2]
 
 
+def test_hours_that_a_part_was_in_are_known_although_its_next_writer_died(warehouse, monkeypatch):
+    warehouse.append("hourly", "log-1", clicks(1))
+    moved = [{"hour": HOUR + 7200, "clicks": 2}]
+    with monkeypatch.context() as without:
+        without.setattr(bigquery, "RETRY", None)
+        without.setattr(bigquery, "JOB_RETRY", None)
+        faulty(warehouse, Fault(about="BEGIN TRANSACTION"))
+        with pytest.raises(Unavailable):
+            warehouse.append("hourly", "log-1", moved)
+    assert found(warehouse) == [1]
+    warehouse.append("hourly", "log-1", moved)
+    assert found(warehouse) == [2]
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "message"),
     [(403, "accessDenied", "no permission bigquery.tables.updateData"), (403, "quotaExceeded", "daily quota")],

@@ -142,7 +142,10 @@ class BigQueryWarehouse:
     def _source(self, table: str, rows: Sequence[Row], lines: bytes) -> _Source:
         """The rows, where a statement finds them. `lines` are the same rows as JSON."""
         if len(lines) > INLINE_BYTES:
-            return _Source(f"SELECT @part, {_listed(table)} FROM {self._dataset.upload(TABLES[table], lines)}", {})
+            staged = ", ".join(
+                f"FROM_BASE64(`{name}`)" if kind == "bytes" else f"`{name}`" for name, kind in TABLES[table].items()
+            )
+            return _Source(f"SELECT @part, {staged} FROM {self._dataset.upload(TABLES[table], lines)}", {})
         cells = ", ".join(_from_json(name, SQL_TYPES[kind]) for name, kind in TABLES[table].items())
         # Every cell is a text: what becomes of a number in JSON on its way is up to who reads it.
         text = msgspec.json.encode([{name: _text(cell) for name, cell in row.items()} for row in rows]).decode()

@@ -65,13 +65,15 @@ def any_directory() -> Iterator[Path]:
 class Row:
     """`injure` does the harm under load and returns what was done, in words. `place`: where the data lies.
 
-    Only where the process dies that holds the storefront's connection may a request be cut (`may_cut`).
+    Only where the process dies that holds the storefront's connection may a request be cut (`may_cut`). Each of the
+    shoppers rests for `pause_s` between two slates, on average.
     """
 
     name: str
     injure: Callable[[Scene], str]
     place: Place = any_directory
     may_cut: bool = False
+    pause_s: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def perform(row: Row, home: Path, seed: int, adapters: Mapping[str, str] | None 
     deployment = open_shop(home, adapters)
     with Supervisor(deployment) as up:
         up.wait_ready(READY_S)
-        with Load(up.gateway_url, up.tracking_url, seed) as load:
+        with Load(up.gateway_url, up.tracking_url, seed, pause_s=row.pause_s) as load:
             scene = Scene(deployment, up, load, Random(f"{seed}/{row.name}"))
             scene.warm_up()
             done = row.injure(scene)
