@@ -23,10 +23,10 @@ from dataflow.job import Job
 from dataflow.streaming import Streaming
 from omakase import __version__, logs
 from omakase.adapters import open_model_store, open_warehouse
-from omakase.adapters.gcp.bus_messages import KEY, RECEIVED_AT
 from omakase.adapters.gcp.credentials import credentials_for
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.bus_messages import KEY, RECEIVED_AT
+from omakase.adapters.gcp.pubsub.clients import subscription_path, topic_path
 from omakase.adapters.uri import Uri
 from omakase.cloud.topics import dead_letter_topic
 from omakase.config import Product, load_product

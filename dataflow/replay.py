@@ -15,7 +15,7 @@ from warnings import catch_warnings, simplefilter
 from omakase import logs
 from omakase.adapters import open_event_bus
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import subscriber, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.clients import subscriber, subscription_path, topic_path
 from omakase.adapters.uri import Uri
 from omakase.cloud.topics import dead_letter_topic
 from omakase.core.errors import Corrupt, OmakaseError

@@ -9,7 +9,7 @@ from google.cloud.storage import Bucket as GcsBucket
 from google.cloud.storage import Client
 
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.objects import RETRY, new_client, place_of
+from omakase.adapters.gcp.storage.objects import RETRY, new_client, place_of
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from omakase.adapters.gcp.bigquery import Dataset
-from omakase.adapters.gcp.objects import place_of
-from omakase.adapters.gcp.pubsub import subscription_path, topic_path
+from omakase.adapters.gcp.bigquery.dataset import Dataset
+from omakase.adapters.gcp.pubsub.clients import subscription_path, topic_path
+from omakase.adapters.gcp.storage.objects import place_of
 from omakase.adapters.uri import Uri
 from omakase.cloud.access import Condition, Governed, Grant, SharedDataset, Target
 from omakase.cloud.databases import DEFAULT

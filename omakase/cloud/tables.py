@@ -9,10 +9,10 @@ from typing import Any
 from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 
-from omakase.adapters.gcp import part_index
-from omakase.adapters.gcp.bigquery import RETRY, SQL_TYPES, STAGING_S, Dataset
+from omakase.adapters.gcp.bigquery import part_index
+from omakase.adapters.gcp.bigquery.dataset import RETRY, SQL_TYPES, STAGING_S, Dataset
+from omakase.adapters.gcp.bigquery.warehouse import PART
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.warehouse import PART
 from omakase.adapters.uri import Uri
 from omakase.cloud.resource import Resource
 from omakase.core.errors import InvalidInput

@@ -12,7 +12,7 @@ from google.protobuf.text_format import MessageToString
 from google.pubsub_v1 import types
 
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import ACK_DEADLINE_S, publisher, subscriber, subscription_path
+from omakase.adapters.gcp.pubsub.clients import ACK_DEADLINE_S, publisher, subscriber, subscription_path
 from omakase.cloud.resource import Resource
 from omakase.core.errors import InvalidInput
 

@@ -42,7 +42,7 @@ def _in_bucket(uri: str) -> str:
 
 def warehouse(directory: Path) -> str:
     """This process's own, emptied: tables take the emulator long to make, and the more the longer."""
-    from omakase.adapters.gcp.bigquery import Dataset
+    from omakase.adapters.gcp.bigquery.dataset import Dataset
     from omakase.adapters.uri import Uri
     from omakase.cloud.tables import TableResource, tables_of
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from omakase.cloud.plan import Plan
 from tests.counterparts import ALL, REDIS, cloud
 from tests.fault.matrix.evidence import Evidence
 from tests.fault.matrix.row import Row, Scene, perform
@@ -50,12 +51,14 @@ def after_killing_each() -> Evidence:
         return ", ".join(VICTIMS)
 
     adapters = addresses()
-    cloud.create(adapters)
+    for resource in Plan(adapters, cloud.PROJECT, "us-central1").storage():
+        resource.ensure()
     with tempfile.TemporaryDirectory() as home:
         return perform(Row("cloud", injure, pause_s=_PAUSE_S), Path(home), seed=1, adapters=adapters)[1]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_it_learns_and_balances_and_survives_kill_9_as_embedded_does() -> None:
     evidence = after_killing_each()
     verdict = judge(evidence)

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from omakase.adapters import open_warehouse
-from omakase.adapters.gcp import bigquery
-from omakase.adapters.gcp import warehouse as warehouses
-from omakase.adapters.gcp.warehouse import BigQueryWarehouse
+from omakase.adapters.gcp.bigquery import dataset as bigquery
+from omakase.adapters.gcp.bigquery import warehouse as warehouses
+from omakase.adapters.gcp.bigquery.warehouse import BigQueryWarehouse
 from omakase.core.errors import InvalidInput, Unavailable
 from tests.counterparts import cloud
 from tests.counterparts.http_faults import Fault, HttpFaults

@@ -10,8 +10,8 @@ from time import perf_counter
 import pytest
 from grpc import StatusCode
 
-from omakase.adapters.gcp.context_store import DatastoreContextStore
-from omakase.adapters.gcp.entities import Entities
+from omakase.adapters.gcp.datastore.context_store import DatastoreContextStore
+from omakase.adapters.gcp.datastore.entities import Entities
 from omakase.core.errors import Unavailable
 from omakase.core.ids import NOBODY, Pseudonym, RequestId
 from omakase.ports.context_store import Click, Known

@@ -18,11 +18,11 @@ from google.pubsub_v1.types import PullResponse
 from grpc import StatusCode
 
 from omakase import adapters
-from omakase.adapters.gcp.announcements import Announcements
-from omakase.adapters.gcp.bus_messages import disclose
-from omakase.adapters.gcp.event_bus import PubSubEventBus
-from omakase.adapters.gcp.pubsub import publisher, subscriber, subscription_path, topic_path
-from omakase.adapters.gcp.subscription import Subscription
+from omakase.adapters.gcp.pubsub.announcements import Announcements
+from omakase.adapters.gcp.pubsub.bus_messages import disclose
+from omakase.adapters.gcp.pubsub.clients import publisher, subscriber, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.event_bus import PubSubEventBus
+from omakase.adapters.gcp.pubsub.subscription import Subscription
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput, Unavailable
 from omakase.ports.event_bus import EventLog, Message
@@ -37,7 +37,7 @@ PASSING = [StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED, StatusCode.DEA
 DIE_KEEPING = """
 import os, signal, sys
 from pathlib import Path
-from omakase.adapters.gcp.event_log import PubSubEventLog
+from omakase.adapters.gcp.pubsub.event_log import PubSubEventLog
 from omakase.adapters.local.event_log import SqliteEventLog
 
 class Dying(SqliteEventLog):

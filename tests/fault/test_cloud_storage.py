@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from omakase.adapters.gcp.announcements import Announcements
-from omakase.adapters.gcp.catalogue_news import UNANNOUNCED
-from omakase.adapters.gcp.catalogue_store import GcsCatalogueStore
-from omakase.adapters.gcp.model_store import GcsModelStore
-from omakase.adapters.gcp.objects import RETRY, Objects, new_client, place_of
+from omakase.adapters.gcp.pubsub.announcements import Announcements
+from omakase.adapters.gcp.storage.catalogue_news import UNANNOUNCED
+from omakase.adapters.gcp.storage.catalogue_store import GcsCatalogueStore
+from omakase.adapters.gcp.storage.model_store import GcsModelStore
+from omakase.adapters.gcp.storage.objects import RETRY, Objects, new_client, place_of
 from omakase.adapters.uri import Uri
 from omakase.core.catalogue import Item
 from omakase.core.errors import Conflict, Corrupt, Unavailable

@@ -22,7 +22,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from dataflow.job import Job
-from omakase.adapters.gcp.pubsub import subscriber
+from omakase.adapters.gcp.pubsub.clients import subscriber
 from tests.unit.dataflow.stream import stopped_clock
 
 _SILENT = 3  # pulls in a row that find nothing: the emulator may answer one too early

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omakase.adapters import open_warehouse
-from omakase.adapters.gcp import warehouse as warehouses
+from omakase.adapters.gcp.bigquery import warehouse as warehouses
 from omakase.core.tables import TABLES
 from tests.counterparts import cloud
 

@@ -6,7 +6,7 @@ import pytest
 from google.cloud import bigquery as google
 
 from omakase.adapters import open_warehouse
-from omakase.adapters.gcp.bigquery import Dataset
+from omakase.adapters.gcp.bigquery.dataset import Dataset
 from omakase.cloud.tables import DatasetResource, TableResource, tables_of
 from omakase.core.errors import InvalidInput
 from omakase.core.tables import TABLES

@@ -19,7 +19,7 @@ from dataflow.__main__ import build
 from dataflow.launch import job_of
 from omakase import models
 from omakase.adapters import open_event_bus, open_model_store
-from omakase.adapters.gcp.pubsub import subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.clients import subscription_path, topic_path
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.uri import Uri
 from omakase.cloud.topics import Subscription, Topic, dead_letter_topic

@@ -17,7 +17,7 @@ from batch.context_free import ContextFree
 from batch.examination import Examinations
 from omakase import accounts, journeys
 from omakase.adapters import open_warehouse
-from omakase.adapters.gcp.dialect import translate
+from omakase.adapters.gcp.bigquery.dialect import translate
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.warehouse import FileWarehouse

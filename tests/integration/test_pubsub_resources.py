@@ -8,7 +8,7 @@ import pytest
 from google.api_core.grpc_helpers import wrap_errors
 from google.pubsub_v1.types import PullRequest
 
-from omakase.adapters.gcp.pubsub import publisher, subscriber
+from omakase.adapters.gcp.pubsub.clients import publisher, subscriber
 from omakase.cloud.topics import Subscription, Topic, bus_resources, dead_letter_topic
 from omakase.core.errors import InvalidInput
 from tests.counterparts import PUBSUB

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from omakase.adapters import open_shared_text
-from omakase.adapters.gcp.objects import Objects, new_client, place_of
-from omakase.adapters.gcp.shared_text import GcsSharedText
+from omakase.adapters.gcp.storage.objects import Objects, new_client, place_of
+from omakase.adapters.gcp.storage.shared_text import GcsSharedText
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Conflict, InvalidConfig, InvalidInput, Unavailable
 from omakase.ports.shared_text import SharedText

@@ -17,8 +17,8 @@ from dataflow.job import Job
 from dataflow.launch import job_of
 from omakase import models
 from omakase.adapters import open_model_store, open_warehouse
-from omakase.adapters.gcp.bus_messages import enclose
-from omakase.adapters.gcp.pubsub import publisher, subscriber, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.bus_messages import enclose
+from omakase.adapters.gcp.pubsub.clients import publisher, subscriber, subscription_path, topic_path
 from omakase.adapters.uri import Uri
 from omakase.cloud.topics import Subscription, Topic, dead_letter_topic
 from omakase.config import load_product

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from omakase.adapters import open_catalogue_store
-from omakase.adapters.gcp.pubsub import publisher, topic_path
+from omakase.adapters.gcp.pubsub.clients import publisher, topic_path
 from omakase.api_keys import Scope
 from omakase.cloud.topics import Topic
 from omakase.core.catalogue import Item

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from google.cloud import bigquery, storage
 
-from omakase.adapters.gcp.bigquery import Dataset
+from omakase.adapters.gcp.bigquery.dataset import Dataset
 from omakase.adapters.gcp.credentials import credentials_for
 from omakase.cloud.plan import project_of
 from omakase.cloud.tables import TableResource

@@ -9,7 +9,7 @@ from google.pubsub_v1.types import PubsubMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omakase.adapters.gcp.bus_messages import disclose, enclose
+from omakase.adapters.gcp.pubsub.bus_messages import disclose, enclose
 from omakase.core.errors import Corrupt, InvalidInput
 from omakase.core.events import CLICK, Event
 from omakase.core.ids import RequestId, text_of

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import pytest
 
-from omakase.adapters.gcp.announcements import Announcements
-from omakase.adapters.gcp.catalogue_news import POLL_S, CatalogueNews
-from omakase.adapters.gcp.pubsub import topic_path
+from omakase.adapters.gcp.pubsub.announcements import Announcements
+from omakase.adapters.gcp.pubsub.clients import topic_path
+from omakase.adapters.gcp.storage.catalogue_news import POLL_S, CatalogueNews
 from omakase.cloud.topics import Topic
 from omakase.core.errors import Unavailable
 from tests.counterparts import PUBSUB, cloud

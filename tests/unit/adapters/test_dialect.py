@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from omakase.adapters.gcp.dialect import translate
+from omakase.adapters.gcp.bigquery.dialect import translate
 from omakase.core.errors import InvalidInput
 
 TABLES = ("events", "deliveries")

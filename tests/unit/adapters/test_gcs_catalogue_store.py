@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from google.cloud.storage import Client
 
-from omakase.adapters.gcp import catalogue_manifest
-from omakase.adapters.gcp.catalogue_manifest import (
+from omakase.adapters.gcp.storage import catalogue_manifest
+from omakase.adapters.gcp.storage.catalogue_manifest import (
     GROWTH,
     MOST_RUNS,
     NEWEST_APART,
@@ -19,8 +19,8 @@ from omakase.adapters.gcp.catalogue_manifest import (
     decode_manifest,
     encode_manifest,
 )
-from omakase.adapters.gcp.catalogue_store import GcsCatalogueStore
-from omakase.adapters.gcp.objects import Objects, Stored, holding, new_client, place_of
+from omakase.adapters.gcp.storage.catalogue_store import GcsCatalogueStore
+from omakase.adapters.gcp.storage.objects import Objects, Stored, holding, new_client, place_of
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.adapters.uri import Uri
 from omakase.core.catalogue import Item

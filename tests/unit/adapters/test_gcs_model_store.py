@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from omakase.adapters import open_model_store
-from omakase.adapters.gcp import model_store, objects
-from omakase.adapters.gcp.model_store import GcsModelStore
-from omakase.adapters.gcp.objects import Objects, new_client, place_of
+from omakase.adapters.gcp.storage import model_store, objects
+from omakase.adapters.gcp.storage.model_store import GcsModelStore
+from omakase.adapters.gcp.storage.objects import Objects, new_client, place_of
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Corrupt, InvalidInput
 from omakase.ports.model_store import ABSENT, ModelKey

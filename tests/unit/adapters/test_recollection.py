@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omakase.adapters.gcp.recollection import Recollection
+from omakase.adapters.gcp.datastore.recollection import Recollection
 
 
 class Hours:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from omakase.adapters.gcp.objects import new_client
+from omakase.adapters.gcp.storage.objects import new_client
 from omakase.cloud.buckets import Bucket, buckets_of
 from omakase.core.errors import InvalidInput, Unavailable
 from tests.counterparts import GCS, cloud

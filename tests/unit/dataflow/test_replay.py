@@ -9,7 +9,7 @@ import pytest
 from dataflow.job import dead_letter
 from dataflow.replay import replay
 from omakase.adapters import open_event_log
-from omakase.adapters.gcp.pubsub import publisher, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.clients import publisher, subscription_path, topic_path
 from omakase.adapters.uri import Uri
 from omakase.cloud.topics import Subscription, Topic, dead_letter_topic
 from omakase.ports.event_bus import EventLog

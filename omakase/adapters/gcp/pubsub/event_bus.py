@@ -10,9 +10,9 @@ from google.api_core.timeout import ConstantTimeout
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.types import PublishRequest
 
-from omakase.adapters.gcp.bus_messages import enclose
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import patient, publisher, topic_path
+from omakase.adapters.gcp.pubsub.bus_messages import enclose
+from omakase.adapters.gcp.pubsub.clients import patient, publisher, topic_path
 from omakase.adapters.uri import Uri
 from omakase.ports.event_bus import Message
 

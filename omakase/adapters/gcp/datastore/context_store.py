@@ -14,9 +14,9 @@ from functools import partial
 
 import msgspec
 
-from omakase.adapters.gcp.entities import MOST_BYTES, MOST_CHANGED, Entities, Entity, parts
+from omakase.adapters.gcp.datastore.entities import MOST_BYTES, MOST_CHANGED, Entities, Entity, parts
+from omakase.adapters.gcp.datastore.recollection import Recollection
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.recollection import Recollection
 from omakase.adapters.local.facts import decode_facts, encode_facts
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Corrupt, InvalidInput

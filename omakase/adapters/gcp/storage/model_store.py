@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from omakase.adapters.gcp.objects import Objects, Stored, fresh_token, holding
+from omakase.adapters.gcp.storage.objects import Objects, Stored, fresh_token, holding
 from omakase.adapters.retention import thinned
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, NotFound

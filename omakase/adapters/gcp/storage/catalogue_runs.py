@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from omakase.adapters.gcp.catalogue_manifest import Run
-from omakase.adapters.gcp.objects import Objects, Stored
+from omakase.adapters.gcp.storage.catalogue_manifest import Run
+from omakase.adapters.gcp.storage.objects import Objects, Stored
 from omakase.core.catalogue import Item
 from omakase.core.errors import Corrupt, InvalidInput
 from omakase.core.values import facts_of

@@ -12,9 +12,9 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.api_core.grpc_helpers import wrap_errors
 from google.pubsub_v1.types import PullRequest, PullResponse
 
-from omakase.adapters.gcp.bus_messages import disclose
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import ACK_DEADLINE_S, subscriber
+from omakase.adapters.gcp.pubsub.bus_messages import disclose
+from omakase.adapters.gcp.pubsub.clients import ACK_DEADLINE_S, subscriber
 from omakase.adapters.local.files import disk_errors, locked
 from omakase.core.errors import Corrupt, Unavailable
 from omakase.ports.event_bus import Message

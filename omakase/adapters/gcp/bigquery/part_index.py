@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from omakase.adapters.gcp.bigquery import Dataset
+from omakase.adapters.gcp.bigquery.dataset import Dataset
 from omakase.adapters.local.series import order_of, series_of
 from omakase.core.tables import Columns
 from omakase.ports.warehouse import Cell

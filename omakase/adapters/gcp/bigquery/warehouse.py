@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from omakase.adapters.gcp.bigquery import SQL_TYPES, Dataset, question_errors
-from omakase.adapters.gcp.dialect import translate
+from omakase.adapters.gcp.bigquery.dataset import SQL_TYPES, Dataset, question_errors
+from omakase.adapters.gcp.bigquery.dialect import translate
+from omakase.adapters.gcp.bigquery.part_index import Extent, PartIndex
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.part_index import Extent, PartIndex
 from omakase.adapters.local.json_rows import lines_by_hour
 from omakase.adapters.local.series import check_part
 from omakase.adapters.uri import Uri

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from omakase.adapters.gcp.objects import Stored
+from omakase.adapters.gcp.storage.objects import Stored
 from omakase.core.errors import Corrupt
 
 MOST_RUNS = 32

@@ -19,11 +19,11 @@ import numpy as np
 from google.api_core.retry import exponential_sleep_generator
 from numpy.typing import NDArray
 
-from omakase.adapters.gcp.announcements import Announcements
-from omakase.adapters.gcp.catalogue_manifest import Dated, Manifest, Run, decode_manifest, encode_manifest
-from omakase.adapters.gcp.catalogue_news import CatalogueNews
-from omakase.adapters.gcp.catalogue_runs import PART_BYTES, PARTS, Retired, Runs, item_of, row_of
-from omakase.adapters.gcp.objects import Objects, fresh_token, holding
+from omakase.adapters.gcp.pubsub.announcements import Announcements
+from omakase.adapters.gcp.storage.catalogue_manifest import Dated, Manifest, Run, decode_manifest, encode_manifest
+from omakase.adapters.gcp.storage.catalogue_news import CatalogueNews
+from omakase.adapters.gcp.storage.catalogue_runs import PART_BYTES, PARTS, Retired, Runs, item_of, row_of
+from omakase.adapters.gcp.storage.objects import Objects, fresh_token, holding
 from omakase.adapters.uri import Uri
 from omakase.core.catalogue import Catalogue, Item
 from omakase.core.errors import Conflict, OmakaseError, Unavailable

@@ -20,7 +20,14 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import StreamingPullRequest
 
 from omakase.adapters.gcp.errors import cloud_errors
-from omakase.adapters.gcp.pubsub import ACK_DEADLINE_S, patient, publisher, subscriber, subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.clients import (
+    ACK_DEADLINE_S,
+    patient,
+    publisher,
+    subscriber,
+    subscription_path,
+    topic_path,
+)
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
-from omakase.adapters.gcp.announcements import Announcements, Following
+from omakase.adapters.gcp.pubsub.announcements import Announcements, Following
 from omakase.core.errors import OmakaseError
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from omakase.adapters.gcp.event_bus import LOG_OPTIONS, PubSubEventBus
-from omakase.adapters.gcp.pubsub import subscription_path, topic_path
-from omakase.adapters.gcp.subscription import Subscription
+from omakase.adapters.gcp.pubsub.clients import subscription_path, topic_path
+from omakase.adapters.gcp.pubsub.event_bus import LOG_OPTIONS, PubSubEventBus
+from omakase.adapters.gcp.pubsub.subscription import Subscription
 from omakase.adapters.local.database import durability_of
 from omakase.adapters.local.event_log import SqliteEventLog
 from omakase.adapters.uri import Uri

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omakase.adapters.gcp.objects import Objects
+from omakase.adapters.gcp.storage.objects import Objects
 from omakase.adapters.uri import Uri
 from omakase.core.errors import InvalidInput, Unavailable
 

@@ -1,0 +1,1 @@
+"""The event bus, the log and announcements on Pub/Sub."""

@@ -1,0 +1,1 @@
+"""Models, the catalogue and the configuration in Cloud Storage."""
