@@ -89,7 +89,7 @@ class Deployment:
         wanted = {name: address.replace("{data_dir}", str(self.root)) for name, address in addresses.items()}
         if wanted == self._elsewhere():
             return
-        if self.keys.exists():  # it was started before
+        if any(self.root.glob("*.db")):  # something is stored here, of whose rest these addresses know nothing
             raise InvalidConfig(
                 [
                     f"{self.config}: adapters: {self.root} was used with other addresses, and what it knows belongs to "

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from omakase.cli.options import Config
 from omakase.core.errors import InvalidInput, OmakaseError, Unavailable
+from omakase.deployment import Deployment
 
 if TYPE_CHECKING:
     from omakase.cloud.plan import Plan
@@ -24,6 +25,10 @@ Project = Annotated[str | None, typer.Option(help="Where the service accounts ar
 Location = Annotated[str | None, typer.Option(help="Where buckets and the database are, such as europe-west6.")]
 Staging = Annotated[str, typer.Option("--dataflow", help="For the streaming job: gs://BUCKET/PREFIX for its files.")]
 Namespace = Annotated[str, typer.Option(help="The cluster's namespace, whose service accounts stand for these.")]
+Noted = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Note the addresses there, for commands that are given it.", file_okay=False),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
@@ -39,6 +44,7 @@ def init(
     location: Location = None,
     staging: Staging = "",
     namespace: Namespace = "omakase",
+    data_dir: Noted = None,
     dry_run: DryRun = False,
 ) -> None:
     """Make what the addresses under `adapters:` need: topics, buckets, tables, and an identity for each workload.
@@ -61,12 +67,14 @@ def init(
     plan, emulators = _plan(config, project, location, staging, namespace), emulated()
     resources = _resources(plan, with_identities=not emulators)
     changed, left, failures = _work(resources, console, dry_run=dry_run)
+    if data_dir is not None and not dry_run:
+        Deployment(config, data_dir).settle(plan.addresses)
     if emulators:
-        console.print(f"identities are left out: {', '.join(emulators)} names an emulator, which knows none")
+        console.print(f"identities are left out, for emulators know none: {', '.join(emulators)}")
     console.print(_summary(changed, left, len(failures), dry_run=dry_run))
     if failures:
         kind = InvalidInput if all(isinstance(failure, InvalidInput) for failure in failures) else Unavailable
-        raise kind("; ".join(map(str, failures)))
+        raise kind(f"{len(failures)} failed, as said above; run it again when that is mended")
 
 
 def _plan(config: Path, project: str | None, location: str | None, staging: str, namespace: str) -> Plan:
@@ -93,6 +101,7 @@ def _work(resources: Iterator[Resource], console: Console, *, dry_run: bool) -> 
     """Returns how many were changed, or would be; how many are as declared; and what failed."""
     changed, left = 0, 0
     failures: list[OmakaseError] = []
+    failed = Console(highlight=False, soft_wrap=True, stderr=True)
     for resource in resources:
         kind, _, place = resource.name.partition(" ")
         try:
@@ -106,7 +115,7 @@ def _work(resources: Iterator[Resource], console: Console, *, dry_run: bool) -> 
             console.print(f"{kind:15} {place}: {difference}", markup=False)
         except OmakaseError as error:
             failures.append(error)
-            console.print(f"{kind:15} {place}: {error}", style="red", markup=False)
+            failed.print(f"{kind:15} {place}: {error}", style="red", markup=False)
     return changed, left, failures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,15 +37,17 @@ def rebuild(
     exclude: Annotated[str, typer.Option(help="SQL over deliveries' columns: leave those out.")] = "",
     schema: Annotated[str, typer.Option(help="`new`, or its id: add to the model of the --config's features.")] = "",
     config: OptionalConfig = None,
+    wait: Annotated[float, typer.Option(help="So many seconds at most for examples on their way.", min=0.0)] = 300.0,
+    ended: Annotated[list[str] | None, typer.Option(help="A stream's shard whose job has ended; repeatable.")] = None,
 ) -> None:
-    """Make a model anew from the examples in the warehouse; the trainer may go on meanwhile.
+    """Make a model anew from the examples in the warehouse; the trainer, or a stream, may go on meanwhile.
 
     With `--schema new`, add what the old model learnt to the one of the configuration's features, made from the facts
     that were logged.
 
     Example: `omakase models rebuild home --exclude "variant = 'test'" --data-dir data`
     """
-    rebuilder = _rebuilder(Deployment(data_dir, data_dir))
+    rebuilder = replace(_rebuilder(Deployment(data_dir, data_dir)), ended=tuple(ended or ()), patience_s=wait)
     model = None if config is None else ConfiguredModel.of(load_product(config), name.partition("/")[0])
     choice = Choice(_time("--from", since, -1.0), _time("--to", until, 1.0), exclude)
     with _progress() as on_rows:

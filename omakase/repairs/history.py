@@ -43,11 +43,6 @@ FROM (SELECT * FROM examples WHERE {_SLICE}) AS e LEFT JOIN (
 ) AS d ON e.request_id = d.request_id AND e.position = d.position
 WHERE d.is_excluded IS NOT TRUE AND {{which}}
 """  # noqa: S608  our own words
-_EXTENTS = """
-SELECT shard, min(sequence) AS first, max(sequence) AS last, count(DISTINCT sequence) AS batches
-FROM examples WHERE model = ? GROUP BY shard ORDER BY shard
-"""
-
 Progress = Callable[[int, int], None]
 
 
@@ -60,16 +55,6 @@ class Choice:
     since: float = -math.inf
     until: float = math.inf
     exclude: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The batches of one shard of which there are examples."""
-
-    shard: str
-    first: int
-    last: int
-    batches: int
 
 
 @dataclass(slots=True)
@@ -105,13 +90,6 @@ class History:
                 warehouse.query(f"SELECT count(*) AS n FROM deliveries WHERE (\n{choice.exclude}\n)")  # noqa: S608
             except InvalidInput as error:
                 raise InvalidInput(f"exclude is no condition over the columns of deliveries: {error}") from error
-
-    def extents(self) -> list[Extent]:
-        """What is there, whatever the choice."""
-        rows = self._warehouse.query(_EXTENTS, (self._key,))
-        return [
-            Extent(str(row["shard"]), *(int(row[name] or 0) for name in ("first", "last", "batches"))) for row in rows
-        ]
 
     def refold(
         self,

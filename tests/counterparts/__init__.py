@@ -22,6 +22,7 @@ import pytest
 
 RUN = "COUNTERPARTS_RUN"  # the run's directory
 OWNER = "COUNTERPARTS_OWNER"  # the pid of who runs the tests
+PROJECT = "omakase-dev"  # that of examples/gcp-emulators.yaml: bigquery-emulator knows one
 _START_S = 90.0
 _keepers: list[subprocess.Popen[bytes]] = []  # held: one that is let go while it runs is a ResourceWarning
 
@@ -148,7 +149,7 @@ def _bigquery(port: int, directory: Path) -> Sequence[str] | None:
     if emulator is None:
         return None
     grpc_port = free_port() if port else 0
-    return [emulator, "--project=omakase-test", f"--port={port}", f"--grpc-port={grpc_port}", "--host=127.0.0.1"]
+    return [emulator, f"--project={PROJECT}", f"--port={port}", f"--grpc-port={grpc_port}", "--host=127.0.0.1"]
 
 
 def _redis(port: int, directory: Path) -> Sequence[str] | None:

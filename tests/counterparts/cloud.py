@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from tests.counterparts import BIGQUERY, DATASTORE, GCS, PUBSUB, REDIS
+from tests.counterparts import PROJECT as PROJECT
 
-PROJECT = "omakase-test"
 BUCKET = "omakase-test"
 
 

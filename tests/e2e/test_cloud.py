@@ -29,11 +29,10 @@ def addresses() -> dict[str, str]:
     own = cloud.fresh_name()
     text = yaml.safe_load(EXAMPLE.read_text())["adapters"]
     return {
-        port: address.replace("omakase-dev/omakase", f"{cloud.PROJECT}/{own}")
-        .replace("omakase-dev/", f"{cloud.PROJECT}/{own}-")
+        port: address.replace("omakase-dev/", f"omakase-dev/{own}_")
         .replace("omakase-dev-", f"{own}-")
         .replace("omakase-trainer", f"{own}-trainer")
-        .replace("datastore:omakase-dev", f"datastore:{cloud.PROJECT}?namespace={own}")
+        .replace("datastore:omakase-dev", f"datastore:omakase-dev?namespace={own}")
         .replace("redis://127.0.0.1:6379/0", f"redis://{REDIS.address()}/0?prefix={own}")
         for port, address in text.items()
     }

@@ -96,7 +96,7 @@ def test_what_does_not_pass_is_told_and_the_part_can_be_written_again(warehouse,
     impatient = bigquery.RETRY.with_timeout(0.3)
     monkeypatch.setattr(bigquery, "RETRY", impatient)
     monkeypatch.setattr(bigquery, "JOB_RETRY", impatient)
-    faulty(warehouse, *(Fault(status=503, about="INSERT INTO `omakase-test") for _ in range(30)))
+    faulty(warehouse, *(Fault(status=503, about="INSERT INTO `omakase-dev") for _ in range(30)))
     with pytest.raises(Unavailable, match="cannot write part 'log-1' of hourly"):
         warehouse.append("hourly", "log-1", clicks(1))
     faulty(warehouse)
@@ -149,7 +149,7 @@ def test_a_question_that_is_wrong_is_not_asked_twice(warehouse):
 
 
 def test_a_missing_dataset_is_told_with_what_makes_it(warehouse):
-    missing = open_warehouse("bigquery:omakase-test/nowhere")
+    missing = open_warehouse("bigquery:omakase-dev/nowhere")
     with pytest.raises(Unavailable, match="nowhere"):
         missing.append("hourly", "log-1", clicks(1))
     with pytest.raises(Unavailable, match="omakase cloud init"):

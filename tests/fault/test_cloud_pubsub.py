@@ -322,3 +322,24 @@ def test_a_follower_outlives_a_lost_stream_and_looks_for_itself(place):
     finally:
         following.close()
     assert place.faults.calls["DeleteSubscription"] == 1
+
+
+def test_a_follower_outlives_an_announcement_that_is_no_text(place):
+    heard: list[str] = []
+    following = Announcements(place.topic.replace("projects/", "").replace("topics/", "")).follow(heard.append)
+    try:
+        until(lambda: heard == [""], "it follows")
+        with publisher() as client:
+            for data in (b"\xff", b"8"):
+                client.publish(request={"topic": place.topic, "messages": [{"data": data}]})
+        until(lambda: "8" in heard, "it hears what is announced after it")
+    finally:
+        following.close()
+
+
+@pytest.mark.parametrize("left", [bytes(24), b"17000 3"])
+def test_a_note_that_a_loss_of_power_garbled_stops_no_reader(place, left):
+    log = place.log()
+    log.publish([message(1)])
+    Path(f"{place.journal}.pulling").write_bytes(left)
+    assert keys(log) == [1]

@@ -29,6 +29,7 @@ from omakase.core.tables import TABLES, hour_of
 from omakase.groups import Group
 from omakase.ports.model_store import ModelKey
 from omakase.ports.warehouse import Cell, Row, Table
+from omakase.repairs.extents import extents
 from omakase.repairs.history import Choice, History, Refolded
 from omakase.results import read_results
 from omakase.rows import delivery_rows, event_row
@@ -210,7 +211,7 @@ def ask_everything(warehouse: Any, directory: Path, served: Sequence[Slate]) -> 
     Examinations(warehouse, store, clock, ["home", "end"]).run()
     for choice in (Choice(), Choice(START + 60.0, START + 9000.0, "item_id = 'a' OR unit IS NULL -- or so")):
         history = History(warehouse, KEY, choice, chunk=50)
-        history.extents()
+        extents(warehouse, KEY)
         history.refold(Refolded(), {"one": 1}, {"one": 7, "two": 5}, LinearLearner(1, 2))
     warehouse.query(accounts._LOADED)
     for slate in served[:3]:

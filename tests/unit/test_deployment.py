@@ -36,7 +36,7 @@ def test_a_command_that_knows_the_directory_alone_finds_the_stores(deployment: D
 
 def test_a_directory_that_was_used_keeps_its_addresses(deployment: Deployment) -> None:
     deployment.settle(MODELS)
-    deployment.keys.touch()
+    (deployment.root / "catalogue.db").touch()
     deployment.settle(MODELS)
     with pytest.raises(InvalidConfig, match="used with other addresses"):
         deployment.settle({})
@@ -45,7 +45,7 @@ def test_a_directory_that_was_used_keeps_its_addresses(deployment: Deployment) -
 
 def test_an_embedded_directory_that_was_used_is_not_forgotten_for_a_cloud(deployment: Deployment) -> None:
     deployment.root.mkdir()
-    deployment.keys.touch()
+    (deployment.root / "catalogue.db").touch()
     with pytest.raises(InvalidConfig, match="another --data-dir"):
         deployment.settle(MODELS)
     assert deployment.uris.models == f"file:{deployment.root}/models"

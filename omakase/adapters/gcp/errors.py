@@ -19,9 +19,9 @@ def cloud_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        raise Unavailable(f"cannot {doing}: {error.message}; omakase cloud init creates what is missing") from error
+        raise Unavailable(f"cannot {doing}: {error.message}; `omakase cloud init` makes what is missing") from error
     except (Forbidden, Unauthenticated) as error:
-        raise Unavailable(f"cannot {doing}: {error.message}; which roles it needs says docs/operations.md") from error
+        raise Unavailable(f"cannot {doing}: {error.message}; which roles it needs says docs/cloud.md") from error
     except InvalidArgument as error:
         raise InvalidInput(f"cannot {doing}: {error.message}") from error
     except DefaultCredentialsError as error:

@@ -89,6 +89,16 @@ def test_what_fails_is_named_and_the_rest_is_made(
     assert buckets.lookup_bucket(f"{name}-models") is not None
 
 
+def test_a_directory_is_told_where_the_stores_are_before_anything_runs_on_it(
+    omakase: Omakase, config: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "items.ndjson").write_text('{"item_id": "i1"}\n')
+    assert omakase("cloud", "init", "--config", config, "--data-dir", tmp_path / "desk").code == 0
+    assert omakase("items", "import", tmp_path / "items.ndjson", "--data-dir", tmp_path / "desk").code == 0
+    buckets = storage.Client(PROJECT, credentials=credentials_for("STORAGE_EMULATOR_HOST"))
+    assert list(buckets.list_blobs(f"{name}-catalogue"))
+
+
 def test_without_addresses_there_is_nothing_to_make(omakase: Omakase, config: Path, name: str) -> None:
     config.write_text(config.read_text().partition("adapters:")[0])
     said = omakase("cloud", "init", "--config", config)

@@ -65,6 +65,8 @@ def test_what_no_bus_takes_is_refused(key, body):
         {"units": "many"},
         {"received_at": "yesterday"},
         {"units": None},
+        {"units": "-1"},
+        {"units": "99999999999999999999"},
     ],
 )
 def test_what_was_never_ours_is_corrupt(wrong):

@@ -24,6 +24,7 @@ from omakase.adapters.gcp.storage.objects import Objects, Stored, holding, new_c
 from omakase.adapters.local.catalogue_store import SqliteCatalogueStore
 from omakase.adapters.uri import Uri
 from omakase.core.catalogue import Item
+from omakase.core.errors import Corrupt
 from tests.counterparts import cloud
 from tests.counterparts.http_faults import Fault, HttpFaults
 
@@ -126,6 +127,25 @@ def _manifest(*sizes: int) -> Manifest:
     for n, size in enumerate(sizes):
         manifest = manifest.followed_by([Run(0, size, 0, (Stored(f"{n}", "", 0),))], f"{n}")
     return manifest
+
+
+def test_a_catalogue_that_was_there_and_is_gone_is_no_empty_one(tmp_path: Path) -> None:
+    uri = cloud.catalogue(tmp_path)
+    store, _ = opened(uri)
+    store.put([Item("a")])
+    store.put([Item("b")])
+    before = store.load()
+    objects_of(uri).drop(["manifest"])
+    assert store.generation() != before.generation
+    for ask in (lambda: store.load(before), lambda: store.update(["a"], hidden), lambda: store.remove(["a"])):
+        with pytest.raises(Corrupt, match="was at generation 2: restore it, or put all items again"):
+            ask()
+    store.put([Item("c")])
+    assert list(store.load(before)) == [Item("c")]
+
+
+def hidden(item: Item) -> Item:
+    return replace(item, hidden=True)
 
 
 def test_few_runs_are_left_alone_and_the_newest_always() -> None:

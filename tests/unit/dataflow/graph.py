@@ -6,12 +6,19 @@ import base64
 import bz2
 from collections.abc import Callable, Iterator
 
+import pytest
 from apache_beam.pipeline import Pipeline
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
-from apache_beam.runners.dataflow.internal import apiclient
 
 from dataflow.launch import options_of
+
+apiclient = pytest.importorskip(
+    "apache_beam.runners.dataflow.internal.apiclient",
+    reason="the packages of a Dataflow worker are not here: make cloud",
+    exc_type=ImportError,
+)
+STREAMING_JOB = apiclient.dataflow.JobType.JOB_TYPE_STREAMING
 
 IMAGE = "europe-west1-docker.pkg.dev/shop-project/omakase/dataflow:1.2.3"
 SUBMITTED = (

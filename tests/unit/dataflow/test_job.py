@@ -12,13 +12,12 @@ from apache_beam.io.gcp.pubsub import ReadFromPubSub
 from apache_beam.pvalue import AsIter
 from apache_beam.transforms.userstate import BagStateSpec
 from apache_beam.transforms.window import FixedWindows
-from google.cloud import dataflow_v1beta3 as service
 
 from dataflow.bounded import FOLDS, Keep
 from dataflow.launch import job_of
 from omakase.config import load_product
 from omakase.settings import StreamingSettings
-from tests.unit.dataflow.graph import IMAGE, faults, stateful_steps, submitted, worker_image
+from tests.unit.dataflow.graph import IMAGE, STREAMING_JOB, faults, stateful_steps, submitted, worker_image
 
 STOREFRONT = Path(__file__).parents[3] / "examples/storefront.yaml"
 SUBSCRIPTION = "projects/shop-project/subscriptions/stream"
@@ -40,7 +39,7 @@ def test_dataflow_can_run_every_step(job) -> None:
 
 
 def test_it_is_a_streaming_job_of_our_image_and_says_of_which_version(job) -> None:
-    assert job.proto.type_ == service.JobType.JOB_TYPE_STREAMING
+    assert job.proto.type_ == STREAMING_JOB
     assert worker_image(job) == IMAGE
     assert dict(job.proto.labels) == {"omakase": "0-1-0"}
 

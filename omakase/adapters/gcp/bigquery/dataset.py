@@ -177,7 +177,7 @@ def question_errors(tables: Collection[str]) -> Iterator[None]:
                 raise
             said = _said(error)
             if _is_missing(said, tables):
-                raise Unavailable(f"{said}; omakase cloud init creates what is missing") from error
+                raise Unavailable(f"{said}; `omakase cloud init` makes what is missing") from error
             raise InvalidInput(said) from error
 
 

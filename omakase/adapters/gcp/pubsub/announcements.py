@@ -132,7 +132,7 @@ class Following:
             received = answer.received_messages
             requests.put(StreamingPullRequest(ack_ids=[each.ack_id for each in received]))
             for each in received:
-                self._tell(each.message.data.decode())
+                self._tell(each.message.data.decode(errors="replace"))
 
     def _create(self, client: SubscriberClient) -> None:
         wanted = {

@@ -16,6 +16,7 @@ from omakase.ports.event_bus import Kind, Message
 KEY = "key"
 RECEIVED_AT = "received_at"
 MAX_BYTES = 9_000_000  # of Pub/Sub's 10 MB, which are for attributes too
+_MOST_UNITS = 2**31 - 1  # the journal adds them up in 64 bits
 
 _KINDS: dict[str, Kind] = {
     "deliveries": "deliveries",
@@ -56,6 +57,8 @@ def disclose(bare: Any) -> Message:
         at = (datetime.fromisoformat(attributes[RECEIVED_AT]) - _EPOCH) / timedelta(seconds=1)
     except (KeyError, ValueError, TypeError) as error:
         raise Corrupt(f"message {bare.message_id} has not the attributes of a bus message: {error!r}") from error
+    if not 0 <= units <= _MOST_UNITS:
+        raise Corrupt(f"message {bare.message_id} stands for {units} units")
     if len(key) != 16:
         raise Corrupt(f"message {bare.message_id} has a key of {len(key)} bytes instead of 16")
     return Message(key, at, bare.data, kind, units)

@@ -54,7 +54,7 @@ class Subscription:
         then all of it will come again. Cost: a pull, of 1,000 messages at most, and an acknowledgement if there is any.
         """
         with disk_errors(f"lock {self._note}"), locked(self._note):
-            lost_until = min(float(self._note.read_text() or 0.0), time.time() + _LEASE_S)
+            lost_until = self._lost_until()
             found = self._pull()
             while not found and time.time() < lost_until:
                 time.sleep(_LOOK_AGAIN_S)
@@ -76,6 +76,14 @@ class Subscription:
         with cloud_errors(f"pull {self._path}"):
             answer = self._ask(request, timeout=_ANSWER_S, metadata=metadata)
         return PullResponse.pb(answer).received_messages  # type: ignore[no-any-return]
+
+    def _lost_until(self) -> float:
+        """As noted; the longest that it may be where a loss of power has left something else in the file."""
+        longest = time.time() + _LEASE_S
+        try:
+            return min(float(self._note.read_bytes() or 0.0), longest)
+        except ValueError:
+            return longest
 
     def _write(self, lost_until: float) -> None:
         """Over what is there, in one write: a death must not leave it empty."""

@@ -26,7 +26,7 @@ from omakase.adapters.gcp.storage.catalogue_runs import PART_BYTES, PARTS, Retir
 from omakase.adapters.gcp.storage.objects import Objects, fresh_token, holding
 from omakase.adapters.uri import Uri
 from omakase.core.catalogue import Catalogue, Item
-from omakase.core.errors import Conflict, OmakaseError, Unavailable
+from omakase.core.errors import Conflict, Corrupt, OmakaseError, Unavailable
 from omakase.core.item_ids import UNKNOWN, ItemIds
 
 log = logging.getLogger(__name__)
@@ -178,6 +178,9 @@ class GcsCatalogueStore:
     def _made(self, manifest: Manifest, since: Catalogue | None) -> Catalogue:
         if since is not None and since.generation == manifest.generation:
             return since
+        if since is not None and not manifest.generation:
+            was = f"it was at generation {since.generation}"
+            raise Corrupt(f"{self._objects.place}{_MANIFEST} is gone, {was}: restore it, or put all items again")
         if since is not None and manifest.removed <= since.generation < manifest.generation:
             runs = manifest.since(since.generation)
             if sum(run.rows for run in runs) <= max(_AMENDED, len(since) // 8):
