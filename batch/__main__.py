@@ -12,10 +12,17 @@ import sys
 import threading
 from functools import cache
 
-from batch.jobs import JOBS, Means, named
+from batch.jobs import JOBS, Means, named, scheduled
 from batch.once import run_once
 from batch.schedule import run_when_due
-from omakase.adapters import open_clock, open_dead_letters, open_event_log, open_model_store, open_warehouse
+from omakase.adapters import (
+    open_clock,
+    open_dead_letters,
+    open_event_log,
+    open_forgotten,
+    open_model_store,
+    open_warehouse,
+)
 from omakase.serving import process
 from omakase.serving.configuration import Configuration
 from omakase.serving.gauges import LoaderGauges, serve_gauges
@@ -36,6 +43,7 @@ def work(settings: BatchSettings, arguments: argparse.Namespace) -> None:
         open_model_store(settings.models),
         cache(lambda: open_event_log(named(settings.bus, "OMAKASE_BUS"))),
         cache(lambda: open_dead_letters(named(settings.training, "OMAKASE_TRAINING"))),
+        cache(lambda: open_forgotten(named(settings.deliveries, "OMAKASE_DELIVERIES"))),
     )
     names = _DRAIN if arguments.drain else arguments.names
     for name in names:
@@ -46,7 +54,7 @@ def work(settings: BatchSettings, arguments: argparse.Namespace) -> None:
 
 def schedule(means: Means) -> None:
     give_way(_NICE)
-    jobs = {name: job(means) for name, job in JOBS.items()}
+    jobs = scheduled(means)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

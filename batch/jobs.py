@@ -9,6 +9,7 @@ from pathlib import Path
 from batch.aggregates import Aggregates, Written
 from batch.context_free import ContextFree
 from batch.examination import Examinations
+from batch.forgetting import Forget
 from batch.loader import Cursor, Loader
 from batch.progress import Progress, nobody_watches
 from batch.schedule import Done, Job
@@ -19,6 +20,7 @@ from omakase.core.errors import InvalidInput
 from omakase.ports.clock import Clock
 from omakase.ports.dead_letters import DeadLetters
 from omakase.ports.event_bus import EventLog
+from omakase.ports.forgotten import Forgotten
 from omakase.ports.model_store import ModelStore
 from omakase.ports.warehouse import Warehouse
 from omakase.settings import BatchSettings
@@ -30,8 +32,8 @@ CURSOR = "warehouse.cursor"
 class Means:
     """What jobs work with.
 
-    Not every deployment has a bus and a trainer's state: they are opened when a job asks, which raises InvalidInput
-    where the settings do not name them.
+    Not every deployment has a bus, a trainer's state, or the delivery store at hand: they are opened when a job asks,
+    which raises InvalidInput where the settings do not name them.
     """
 
     settings: BatchSettings
@@ -41,6 +43,7 @@ class Means:
     models: ModelStore
     bus: Callable[[], EventLog]
     letters: Callable[[], DeadLetters]
+    forgotten: Callable[[], Forgotten]
     progress: Progress = nobody_watches
 
     def cursor(self) -> Cursor:
@@ -99,6 +102,11 @@ def _retain(means: Means) -> Job:
     return Job(lambda: {"hours": upkeep.retain()}, 3600.0)
 
 
+def _forget(means: Means) -> Job:
+    job = Forget(means.warehouse, means.forgotten(), means.clock)
+    return Job(lambda: {"rows": job.run()}, 3600.0)
+
+
 def _upkeep(means: Means) -> Upkeep:
     # Where there is no trainer's state, dead letters are kept elsewhere, and expire there.
     letters = means.letters() if means.settings.training else None
@@ -118,4 +126,10 @@ JOBS: Mapping[str, Callable[[Means], Job]] = {
     "trim": _trim,
     "compact": _compact,
     "retain": _retain,
+    "forget": _forget,
 }
+
+
+def scheduled(means: Means) -> dict[str, Job]:
+    """What the scheduler runs: everything, but where it is not told who was forgotten a CronJob asks that."""
+    return {name: job(means) for name, job in JOBS.items() if job is not _forget or means.settings.deliveries}

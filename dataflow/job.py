@@ -35,7 +35,7 @@ from omakase.core.errors import Corrupt
 from omakase.v1 import events_pb2 as pb
 from omakase.wire.framing import parse
 
-# Pub/Sub takes no longer attribute.
+# In bytes. Pub/Sub takes no longer attribute, and a letter that it refused would be tried again for ever.
 _MOST_DETAIL = 1000
 
 
@@ -83,7 +83,8 @@ def dead_letter(unusable: Unusable) -> PubsubMessage:
     """What could not be used, as it was, with the reason. Its key is its body's: repeated, it is the same letter."""
     body, reason, detail = unusable
     key = blake2b(body, digest_size=16, person=b"dead letter").hexdigest()
-    return PubsubMessage(body, {"key": key, "reason": reason, "detail": detail[:_MOST_DETAIL]})
+    told = detail.encode()[:_MOST_DETAIL].decode(errors="ignore")
+    return PubsubMessage(body, {"key": key, "reason": reason, "detail": told})
 
 
 def dead_tally(unusable: Unusable) -> Tally:

@@ -86,8 +86,11 @@ class Trainer:
         progress = self.state.progress()
         messages = self.log.read(progress.cursor, self.max_messages)
         is_behind = len(messages) == self.max_messages
-        # What was read decides what is due, not the wall clock: else a trainer that was away would close too early.
-        now = messages[-1].message.at if is_behind else self.clock.now()
+        now = self.clock.now()
+        if is_behind:
+            # What was read decides what is due, not the wall clock: else a trainer that was away would close too early.
+            # The oldest of it, for a bus may hand out what is new before what is old.
+            now = min(now, *(logged.message.at for logged in messages))
         rules = self.pipeline.rules
         # A millisecond more: the sum that dropped a slate and this difference may round differently.
         next_closed_before = now - rules.reward_window_s - rules.allowed_lateness_s + 0.001

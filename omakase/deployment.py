@@ -205,6 +205,7 @@ class Deployment:
                 "warehouse": uris.warehouse,
                 "state": str(self.root / "batch"),
                 "training": uris.training,
+                "deliveries": uris.deliveries,
             }
         )
 

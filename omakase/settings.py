@@ -205,9 +205,21 @@ class BatchSettings(Settings):
         default=None, description="directory of the jobs' own state, for the scheduler and `load`"
     )
     training: str | None = Field(default=None, description="the trainer's state, where dead letters are kept")
+    deliveries: str | None = Field(
+        default=None, description="delivery records, which say who was forgotten, for `forget`"
+    )
     metrics_address: str | None = Field(default=None, description="host:port of /metrics over HTTP; without it, none")
     load_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     aggregate_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+
+
+class BackofficeSettings(Settings):
+    """`omakase users forget` in a cluster: what services share, and nothing of their own."""
+
+    contexts: str
+    deliveries: str
+    bus: str = Field(description="the bus that deliveries are excluded by")
+    warehouse: str
 
 
 def receiver_of(told: str) -> str:

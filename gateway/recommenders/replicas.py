@@ -27,7 +27,10 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 async def addresses_of(host: str, port: int) -> Sequence[str]:
     """The gRPC targets behind a name. Raises: OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # what Python says of a name with an empty or a long label
+        raise OSError(f"{host!r} is no name: {error}") from error
     hosts = {str(address[0]) for *_, address in found}
     return sorted(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)
 

@@ -37,6 +37,7 @@ def batch(
     - `examination`: how likely positions are looked at, from the last seven days, where a placement asks for it.
     - `load`: what is on the bus into the warehouse. `trim`: what everybody has read off the bus.
     - `compact`: many files of the warehouse into few. `retain`: what is past its retention, out of it.
+    - `forget`: rows of people who were forgotten before these came into the warehouse.
 
     Exits with 2 if something is to be changed first, and with 3 if it may be tried again as it is.
 

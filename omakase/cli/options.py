@@ -16,8 +16,8 @@ DataDir: TypeAlias = Annotated[
 ]
 
 
-def _with_keys(data_dir: Path) -> Path:
-    if not (data_dir / "keys.yaml").exists():
+def _with_keys(data_dir: Path | None) -> Path | None:
+    if data_dir is not None and not (data_dir / "keys.yaml").exists():
         raise typer.BadParameter(f"{data_dir} is no data directory of omakase: it has no keys.yaml")
     return data_dir
 
@@ -28,6 +28,18 @@ ExistingDataDir: TypeAlias = Annotated[
     typer.Option(
         "--data-dir",
         help="Where the service keeps everything.",
+        envvar="OMAKASE_DATA_DIR",
+        exists=True,
+        file_okay=False,
+        callback=_with_keys,
+    ),
+]
+# For commands that find what a cluster shares by the environment.
+DataDirIfAny: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where the service keeps everything. Without it, the OMAKASE_ variables say where all is.",
         envvar="OMAKASE_DATA_DIR",
         exists=True,
         file_okay=False,

@@ -19,6 +19,7 @@ WORKLOADS: Mapping[str, str] = {
     "recommender": "ranks",
     "tracking": "takes events",
     "batch": "aggregates, counts, compacts",
+    "backoffice": "forgets people",
     "trainer": "learns on one machine",
     "dataflow": "learns on Dataflow",
 }
@@ -109,8 +110,9 @@ class Places:
             return
         only = Condition("this database", f'resource.name == "{self.database}"')
         project = project_of(self.database.split("/")[1])
-        for workload, role in (("gateway", "user"), ("recommender", "viewer"), ("tracking", "user")):
-            yield Right(workload, f"roles/datastore.{role}", project, only)
+        yield Right("recommender", "roles/datastore.viewer", project, only)
+        for workload in ("gateway", "tracking", "backoffice"):
+            yield Right(workload, "roles/datastore.user", project, only)
 
     def _objects(self) -> Iterator[Right]:
         # Operators put items, roll models back and freeze them, through the gateway.
@@ -134,7 +136,8 @@ class Places:
     def _bus(self) -> Iterator[Right]:
         topic = Governed(f"topic {self.topic}", "pubsub", self.topic)
         dead = Governed(f"topic {dead_letter_topic(self.topic)}", "pubsub", dead_letter_topic(self.topic))
-        yield Right("tracking", "roles/pubsub.publisher", topic)
+        for workload in ("tracking", "backoffice"):
+            yield Right(workload, "roles/pubsub.publisher", topic)
         if self.log:
             yield Right("trainer", "roles/pubsub.subscriber", self._subscription(self.log))
         if self.stream:
@@ -145,9 +148,10 @@ class Places:
             yield Right("dataflow", f"projects/{self.read_in}/roles/{WATERMARK}", project_of(self.read_in))
 
     def _history(self, warehouse: Dataset) -> Iterator[Right]:
-        for workload in ("batch", *self._learners()):
+        for workload in ("batch", "backoffice", *self._learners()):
             yield Right(workload, "roles/bigquery.jobUser", project_of(warehouse.project))
-            for dataset in (warehouse, warehouse.staging):
+            # Who only forgets loads nothing.
+            for dataset in (warehouse,) if workload == "backoffice" else (warehouse, warehouse.staging):
                 shared = SharedDataset(dataset.project, dataset.name)
                 yield Right(workload, "roles/bigquery.dataEditor", shared)
 

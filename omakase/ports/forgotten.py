@@ -20,5 +20,11 @@ class Forgotten(Protocol):
     def find(self, people: Iterable[Pseudonym]) -> Mapping[Pseudonym, float]:
         """When those of them that were forgotten were. Units: Unix seconds. Raises: Unavailable."""
 
+    def since(self, at: float) -> Mapping[str, float]:
+        """Who was forgotten then or later, and when: the SHA-256 of their pseudonyms, hexadecimal.
+
+        For those who keep pseudonyms, to look theirs up. Units: Unix seconds. Raises: Unavailable.
+        """
+
     def rewrite(self, mentioning: Sequence[bytes], change: Callable[[bytes], bytes]) -> int:
         """Change every delivery record that holds one of these texts; see `EventLog.rewrite`."""

@@ -15,11 +15,14 @@ from omakase.repairs.extents import Extent, extents
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`late` are the streams of which not all is there yet, each with the last batch that is wanted."""
+    """`late` are the streams of which not all is there yet, each with the last batch that is wanted. `learnt` is what
+    the model said that it holds.
+    """
 
     through: Mapping[str, int]
     extents: Mapping[str, Extent]
     late: Mapping[str, int] = field(default_factory=dict)
+    learnt: Mapping[str, int] = field(default_factory=dict)
 
     def missing(self) -> Iterator[str]:
         """What is late, in words."""
@@ -73,6 +76,7 @@ class Reaching:
         there = extents(self.warehouse, key)
         through = {**self._committed(key, there), **self._whole(there, now)}
         late: dict[str, int] = {}
+        learnt: Mapping[str, int] = {}
         if isinstance(current, Published):
             learnt = current.snapshot.sequences
             for shard in filter(self.is_running, {*there, *learnt}):
@@ -80,7 +84,7 @@ class Reaching:
                 if through.get(shard, 0) < wanted:
                     late[shard] = wanted
                 through[shard] = min(wanted, through.get(shard, 0))
-        return Reach({shard: n for shard, n in through.items() if n or shard in late}, there, late)
+        return Reach({shard: n for shard, n in through.items() if n or shard in late}, there, late, learnt)
 
     def to_add(self, key: ModelKey, now: float) -> Reach:
         """What can be added to another model for good: of a stream, what nothing can come before any more."""

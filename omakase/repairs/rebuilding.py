@@ -123,7 +123,7 @@ class Rebuilder:
                 name, _, schema_id = key.rpartition("/")
                 before = current.snapshot if isinstance(current, Published) else Snapshot(name, schema_id, sums)
                 sequences = before.sequences
-                if any(n > work.done.get(one, 0) for one, n in sequences.items() if self._reaching.is_running(one)):
+                if any(n > max(work.done.get(one, 0), reach.learnt.get(one, 0)) for one, n in sequences.items()):
                     raise _Behind
                 is_frozen = before.frozen and before.reason != HELD
                 reason = f"rebuilt from {work.found.rows} rows{', still frozen: ' + before.reason if is_frozen else ''}"

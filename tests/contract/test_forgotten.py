@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from omakase import adapters
@@ -15,6 +17,17 @@ def test_knows_when_a_person_was_forgotten_and_the_latest_time_counts(forgotten_
     for at in (5.0, 9.0, 7.0):
         forgotten.forget(["ada", "bob"], at)
     assert forgotten.find(["ada", "eve", "ada"]) == {"ada": 9.0}
+
+
+def test_says_who_was_forgotten_lately_to_those_who_know_the_pseudonym(forgotten_people):
+    forgotten = forgotten_people.open()
+    assert forgotten.since(0.0) == {}
+    forgotten.forget(["ada"], 5.0)
+    forgotten.forget(["bob", "eve"], 9.5)
+    hashes = {person: sha256(person.encode()).hexdigest() for person in ("ada", "bob", "eve")}
+    assert forgotten.since(5.0) == {hashes["ada"]: 5.0, hashes["bob"]: 9.5, hashes["eve"]: 9.5}
+    assert forgotten.since(5.1) == {hashes["bob"]: 9.5, hashes["eve"]: 9.5}
+    assert forgotten.since(9.6) == {}
 
 
 def test_nobody_is_refused(forgotten_people):

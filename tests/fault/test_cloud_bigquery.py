@@ -116,6 +116,25 @@ def test_a_writer_that_is_gone_between_its_statements_leaves_nothing_doubled(war
     assert found(warehouse) == [2]
 
 
+@pytest.mark.parametrize("is_again", [False, True])
+def test_a_part_that_two_write_at_once_is_there_once(warehouse, monkeypatch, is_again):
+    """Neither statement sees what the other inserts: BigQuery shows each the table as it was when it began."""
+    if is_again:
+        warehouse.append("hourly", "log-1", clicks(1))
+    run = bigquery.Dataset.run
+    others = [f"INSERT INTO {warehouse._dataset.table('hourly')} (_part, hour, clicks) VALUES ('log-1', {HOUR}, 2)"]
+
+    def at_once(dataset, sql, parameters=None):
+        rows = run(dataset, sql, parameters)
+        if "INSERT INTO" in sql and ".hourly`" in sql and others:
+            run(dataset, others.pop())
+        return rows
+
+    monkeypatch.setattr(bigquery.Dataset, "run", at_once)
+    warehouse.append("hourly", "log-1", clicks(2))
+    assert (found(warehouse), others) == ([2], [])
+
+
 def test_hours_that_a_part_was_in_are_known_although_its_next_writer_died(warehouse, monkeypatch):
     warehouse.append("hourly", "log-1", clicks(1))
     moved = [{"hour": HOUR + 7200, "clicks": 2}]

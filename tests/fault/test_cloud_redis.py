@@ -120,6 +120,14 @@ def test_a_batch_is_one_round_trip(wire):
     assert wire.seen - before == {"EVAL": 3, "MGET": 1}
 
 
+def test_a_search_for_many_texts_lets_others_be_served_in_between(server):
+    """One step of it may not take seconds in which tracking waits: the more texts, the fewer records."""
+    uri, texts = server.uri(), [f"person {n}".encode() for n in range(2000)]
+    adapters.open_delivery_store(uri).put([slate(n) for n in range(200)])
+    assert adapters.open_forgotten(uri).rewrite(texts, bytes) == 0
+    assert server.admin().info("commandstats")["cmdstat_eval"]["calls"] >= 200 * 2000 / 20_000
+
+
 def test_a_server_that_loads_its_data_is_waited_for_and_then_given_up(wire):
     patient = adapters.open_delivery_store(f"redis://{wire.address}/0?prefix={fresh_name()}")
     wire.faults["EVAL"] = [LOADING] * 3

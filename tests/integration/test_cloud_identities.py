@@ -58,7 +58,7 @@ def test_everything_is_made_and_made_again_there_is_nothing_to_do(google: Google
     assert google.writes() == written
     assert sorted(google.accounts) == sorted(
         f"omakase-{name}@shop.iam.gserviceaccount.com"
-        for name in ("gateway", "recommender", "tracking", "batch", "trainer", "dataflow")
+        for name in ("gateway", "recommender", "tracking", "batch", "backoffice", "trainer", "dataflow")
     )
     assert list(google.databases) == ["projects/shop/databases/(default)"]
 
@@ -98,6 +98,12 @@ def test_each_workload_may_do_what_it_needs_and_nothing_else(google: Google, res
         f"roles/pubsub.publisher on {topics}/events",
     }
     assert found["batch"] == history
+    assert found["backoffice"] == {
+        "roles/datastore.user on projects/projects/shop, this database",
+        f"roles/pubsub.publisher on {topics}/events",
+        "roles/bigquery.jobUser on projects/projects/shop",
+        "WRITER on projects/shop/datasets/omakase",
+    }
     assert found["trainer"] == history | {f"roles/pubsub.subscriber on {subscriptions}/omakase-trainer"}
     assert found["dataflow"] == history | {
         "roles/dataflow.worker on projects/projects/shop",

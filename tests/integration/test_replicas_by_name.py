@@ -167,3 +167,9 @@ def test_a_name_is_looked_up_as_the_system_does() -> None:
     assert "127.0.0.1:50051" in asyncio.run(addresses_of("localhost", 50051))
     with pytest.raises(OSError, match=r".+"):
         asyncio.run(addresses_of("no-such-name.invalid", 50051))
+
+
+@pytest.mark.parametrize("host", ["recommender..svc", "r" * 64])
+def test_what_can_be_no_name_is_said_like_a_name_that_is_unknown(host: str) -> None:
+    with pytest.raises(OSError, match="is no name"):
+        asyncio.run(addresses_of(host, 50051))

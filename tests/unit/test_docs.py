@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from omakase import settings
+from omakase.cli import app
 from omakase.config import experiments, placements, schema
 from omakase.config.sections import Section
 from omakase.core.accounting import REDELIVERED, DeliveryEnd, EventEnd
@@ -59,6 +61,7 @@ SERVICES: dict[str, type[settings.Settings]] = {
     "Tracking": settings.TrackingSettings,
     "Trainer (python -m dataflow)": settings.TrainerSettings,
     "Batch": settings.BatchSettings,
+    "Back office": settings.BackofficeSettings,
 }
 # Their defaults stand for something else, which the document says in words.
 TOLD_IN_WORDS = {"salt", "learning", "propensities", "traffic", "people", "adapters"}
@@ -183,3 +186,26 @@ def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
         if anchor:
             headings = re.findall(r"(?m)^#+ (.*)$", led.read_text().lower())
             assert anchor in {re.sub(r"[^\w\s-]", "", words).replace(" ", "-") for words in headings}, target
+
+
+def told_commands(text: str) -> Iterator[list[str]]:
+    """Every `omakase …` of code blocks, continued lines joined, and of code among the words."""
+    for block in re.findall(r"(?ms)^ *```\w*\n(.*?)^ *```", text):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield from (
+                found.split() for found in re.findall(r"(?:^\s*|\$ |\$\()omakase ([a-z-]+ [^|;)#<]*)", f"{line} ")
+            )
+    for inline in re.findall(r"(?<!`)`omakase\s+([^`]*)`(?!`)", re.sub(r"(?ms)^ *```.*?^ *```", "", text)):
+        yield inline.split()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_command_exists_with_its_options(path: Path) -> None:
+    for words in told_commands(path.read_text()):
+        command: Any = typer.main.get_command(app)
+        while hasattr(command, "commands") and words and not words[0].startswith(("-", "…")):
+            known = command.commands.get(words[0])
+            assert known is not None, f"omakase {words[0]}"
+            command, words = known, words[1:]
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= options, (command.name, words)

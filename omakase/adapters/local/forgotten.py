@@ -47,6 +47,11 @@ class SqliteForgotten:
                     found[person] = row[0]
         return found
 
+    def since(self, at: float) -> Mapping[str, float]:
+        """See Forgotten."""
+        with self._database.read() as connection:
+            return dict(connection.execute("SELECT lower(hex(person)), at FROM forgotten WHERE at >= ?", (at,)))
+
     def rewrite(self, mentioning: Sequence[bytes], change: Callable[[bytes], bytes]) -> int:
         """See Forgotten."""
         return rewrite_bodies(self._database, "slate", "rowid", mentioning, change)

@@ -114,6 +114,26 @@ def test_a_person_is_forgotten_and_told_where(omakase, deployment, where):
         assert not path.is_file() or not any(name.encode() in path.read_bytes() for name in (ada, tablet)), path
 
 
+def test_in_a_cluster_the_environment_says_where_people_are(omakase, deployment, monkeypatch):
+    ada = load_keys(deployment.keys).pseudonym("user", "ada")
+    contexts = adapters.open_context_store(deployment.uris.contexts)
+    contexts.put([(ada, {"age": 36.0})])
+    adapters.open_warehouse(deployment.uris.warehouse).append("events", "late", [{"hour": 0, "unit": ada}])
+    monkeypatch.setenv("OMAKASE_CONFIG", str(deployment.config))
+    monkeypatch.setenv("OMAKASE_KEYS", str(deployment.keys))
+    for name in ("contexts", "deliveries", "bus"):
+        monkeypatch.setenv(f"OMAKASE_{name.upper()}", getattr(deployment.uris, name))
+    said = omakase("users", "forget", "ada")
+    assert (said.code, "variables of the back office: OMAKASE_WAREHOUSE: Field required" in said.err) == (2, True)
+    monkeypatch.setenv("OMAKASE_WAREHOUSE", deployment.uris.warehouse)
+    said = omakase("users", "forget", "ada")
+    assert said.code == 0, said.err
+    assert re.search(r"contexts .* 1 ", said.out)
+    assert re.search(r"warehouse .* 1 ", said.out)
+    assert contexts.find([ada]) == {}
+    assert adapters.open_forgotten(deployment.uris.deliveries).find([ada]).keys() == {ada}
+
+
 def test_somebody_must_be_named(omakase, where):
     said = omakase("users", "forget", *where)
     assert (said.code, "name somebody" in said.err) == (2, True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from batch.jobs import JOBS, Means, named
+from batch.jobs import JOBS, Means, named, scheduled
 from batch.once import day_of, run_once
 from batch.progress import shown
 from batch.schedule import Job
 from omakase.adapters.local.clock import MappedClock
 from omakase.adapters.local.dead_letters import SqliteDeadLetters
+from omakase.adapters.local.event_log import SqliteEventLog
+from omakase.adapters.local.forgotten import SqliteForgotten
 from omakase.adapters.local.model_store import FileModelStore
 from omakase.adapters.local.warehouse import FileWarehouse
 from omakase.cli.batch import batch
@@ -38,6 +41,7 @@ def means(tmp_path) -> Any:
         FileModelStore(tmp_path / "models"),
         lambda: named(settings.bus, "OMAKASE_BUS"),  # type: ignore[arg-type,return-value]
         lambda: SqliteDeadLetters(tmp_path / "never.db"),
+        lambda: named(settings.deliveries, "OMAKASE_DELIVERIES"),  # type: ignore[arg-type,return-value]
     )
 
 
@@ -50,6 +54,20 @@ def test_a_pipeline_s_warehouse_needs_neither_a_bus_nor_a_state(means, name):
 def test_what_reads_the_bus_says_which_setting_it_needs(means, name):
     with pytest.raises(InvalidInput, match="needs OMAKASE_BUS, which is not set"):
         run_once(name, means, None)
+
+
+def test_forget_says_that_it_needs_to_know_where_the_forgotten_are(means):
+    with pytest.raises(InvalidInput, match="needs OMAKASE_DELIVERIES, which is not set"):
+        run_once("forget", means, None)
+
+
+def test_a_scheduler_that_is_not_told_who_was_forgotten_runs_everything_else(means, tmp_path):
+    told = means.settings.model_copy(update={"state": str(tmp_path), "bus": "b"})
+    means = replace(means, settings=told, bus=lambda: SqliteEventLog(tmp_path / "bus.db"))
+    assert JOBS.keys() - scheduled(means).keys() == {"forget"}
+    told = told.model_copy(update={"deliveries": "d"})
+    forgotten = SqliteForgotten(tmp_path / "deliveries.db")
+    assert scheduled(replace(means, settings=told, forgotten=lambda: forgotten)).keys() == JOBS.keys()
 
 
 def test_an_unknown_job_is_an_error_that_names_the_one_that_was_meant(means):

@@ -123,6 +123,7 @@ def test_a_dead_letter_is_the_message_with_its_reason_and_counts_what_it_stands_
     body = bus_body(slate(1, 3))
     letter = dead_letter((body, "undecodable", "x" * 5000))
     assert (letter.data, letter.attributes["reason"], len(letter.attributes["detail"])) == (body, "undecodable", 1000)
+    assert len(dead_letter((body, "undecodable", "x" + "é" * 5000)).attributes["detail"].encode()) == 999
     assert dead_letter((body, "features", "")).attributes["key"] == letter.attributes["key"]
     assert dead_tally((body, "undecodable", "")) == {(DELIVERIES, "served"): 3, (DELIVERIES, "rejected"): 3}
     for other in (bodies(1)[0], b"\xff\xff"):

@@ -16,6 +16,7 @@ from omakase.cloud.grants import WORKLOADS
 from omakase.config import Product, load_product
 from omakase.settings import (
     PREFIX,
+    BackofficeSettings,
     BatchSettings,
     GatewaySettings,
     RecommenderSettings,
@@ -145,7 +146,24 @@ def test_every_job_exists(name: str) -> None:
             assert jobs
             assert set(jobs) <= JOBS.keys(), container.workload
             ran |= set(jobs)
-    assert {"aggregate", "context-free", "retain"} <= ran
+    assert {"aggregate", "context-free", "retain", "forget"} <= ran
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_who_forgets_people_for_an_operator_runs_only_when_asked_and_can_read_its_settings(name: str) -> None:
+    assert find(render(name), "CronJob", "forget-person")["spec"]["suspend"] is True
+    (container,) = [one for one in containers(render(name)) if one.workload == "CronJob/forget-person"]
+    assert container.spec["command"] == ["omakase", "users", "forget"]
+    settings = BackofficeSettings.from_environ(container.environ())
+    services = {one.module: settings_of(one) for one in ours(name)}
+    for field, module in (("contexts", "tracking"), ("deliveries", "tracking"), ("bus", "tracking")):
+        assert getattr(settings, field) == getattr(services[module], field)
+    assert settings.warehouse == services["batch"].warehouse  # type: ignore[attr-defined]
+    mounts = {mount["mountPath"] for mount in container.spec["volumeMounts"]}
+    assert {str(Path(file).parent) for file in (settings.config, settings.keys)} <= mounts
+    for option in ("password_file", "ca_file"):
+        if file := Uri.parse(settings.deliveries).options.get(option):
+            assert str(Path(file).parent) in mounts
 
 
 @pytest.mark.parametrize("name", ["staging", "prod"])

@@ -39,6 +39,7 @@ def translate(sql: str, dataset: str, tables: Collection[str], nulls: frozenset[
             raise InvalidInput("syntax error: a query is one statement")
         _qualify(statement, dataset, tables)
         _write_nulls(statement, nulls)
+        _spell_hashes(statement)
         text = statement.sql(_THEIRS, unsupported_level=ErrorLevel.RAISE, comments=False)
     except SqlglotError as error:
         raise InvalidInput(f"syntax error: {_UNDERLINED.sub('', str(error))}") from error
@@ -69,6 +70,12 @@ def _write_nulls(statement: exp.Expr, nulls: Collection[int]) -> None:
     for parameter in _parameters(statement):
         if parameter.name in {f"p{number}" for number in nulls}:
             parameter.replace(exp.null())
+
+
+def _spell_hashes(statement: exp.Expr) -> None:
+    """DuckDB's are hexadecimal text, BigQuery's are bytes."""
+    for digest in list(statement.find_all(exp.SHA2)):
+        digest.replace(exp.LowerHex(this=digest.copy()))
 
 
 def _parameters(statement: exp.Expr) -> Iterator[exp.Expr]:

@@ -52,7 +52,7 @@ class BigQueryWarehouse:
         """See Warehouse. Raises: InvalidInput also for cells of another type than their column's, numbers that are not
         finite, and part names beyond letters, digits, `-` and `_`.
 
-        Cost: three statements, and an upload for what is more than some hundred rows.
+        Cost: four statements, and an upload for what is more than some hundred rows.
         """
         _check_table(table)
         check_part(part)
@@ -68,10 +68,14 @@ class BigQueryWarehouse:
             # First the index: a part that has rows and is not known would not be found, and so not be replaced.
             self._index.note(table, part, known, extent)
             source = self._source(table, rows, lines) if rows else None
-            if known and known.part == part:
-                self._replace(table, part, known.extent.with_(extent), source)
+            is_again = known is not None and known.part == part
+            whole = known.extent.with_(extent) if known and is_again else extent
+            if is_again:
+                self._replace(table, part, whole, source)
             elif source:
-                self._insert(table, part, extent, source)
+                self._insert(table, part, whole, source)
+            if source and self._count(table, part, whole) != len(rows):
+                self._replace(table, part, whole, source)
 
     def query(self, sql: str, parameters: Sequence[Cell] = ()) -> list[dict[str, Cell]]:
         """See Warehouse: in DuckDB's SQL, translated. Decimals come back as floats, and sums of integers are bound to
@@ -127,6 +131,15 @@ class BigQueryWarehouse:
         unless = f"SELECT 1 FROM {self._dataset.table(table)} WHERE {PART} = @part AND {extent.condition}"
         statement = f"{self._into(table)} {source.select} WHERE NOT EXISTS ({unless})"
         self._dataset.run(statement, {"part": part, **source.parameters})
+
+    def _count(self, table: str, part: str, extent: Extent) -> int:
+        """The rows of a part. Of two who write it at once, a worker and who took it for dead, neither sees in its
+        statement what the other inserts; here, the one that is done last does."""
+        which = f"{PART} = @part AND {extent.condition}"
+        (found,) = self._dataset.run(
+            f"SELECT COUNT(*) AS n FROM {self._dataset.table(table)} WHERE {which}", {"part": part}
+        )
+        return int(found["n"])
 
     def _replace(self, table: str, part: str, extent: Extent, source: _Source | None) -> None:
         old = f"DELETE FROM {self._dataset.table(table)} WHERE {PART} = @part AND {extent.condition}"
