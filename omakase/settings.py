@@ -178,6 +178,14 @@ class StreamingSettings(BaseModel):
     history_spread: Annotated[int, Field(ge=1, le=100)] = 4
     closed_before: Annotated[float, Field(ge=0)] = 0.0
 
+    @field_validator("shard")
+    @classmethod
+    def _is_no_trainer(cls, told: str) -> str:
+        # A rebuild tells by the name whose examples come before, and whose after what a model holds.
+        if told == TrainerSettings.model_fields["shard"].default:
+            raise ValueError(f"{told} is the name of bounded trainers: choose another")
+        return told
+
     @classmethod
     def from_arguments(cls, arguments: Sequence[str]) -> tuple[Self, list[str]]:
         """From `--field=value`. Returns the arguments, too, that are none of these. Raises: InvalidConfig."""

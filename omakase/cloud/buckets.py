@@ -61,7 +61,7 @@ class Bucket:
                 found.patch(timeout=_ANSWER_S, retry=RETRY)
 
     def _found(self) -> GcsBucket | None:
-        with cloud_errors(f"look at {self.name}"):
+        with cloud_errors(f"look at {self.name}, which is yours or, since names are everybody's, another project's"):
             return self._opened().lookup_bucket(self._name, timeout=_ANSWER_S, retry=RETRY)
 
     def _created(self) -> GcsBucket | None:

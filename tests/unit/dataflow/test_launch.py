@@ -45,7 +45,12 @@ def test_what_is_not_ours_is_left_to_beam() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"spread": "0"}, "--spread: .*greater"), ({"shard": "S-1"}, "--shard: "), ({"history_s": "soon"}, "--history_s")],
+    [
+        ({"spread": "0"}, "--spread: .*greater"),
+        ({"shard": "S-1"}, "--shard: "),
+        ({"shard": "embedded"}, "--shard: .*bounded trainers"),
+        ({"history_s": "soon"}, "--history_s"),
+    ],
 )
 def test_a_setting_out_of_its_bounds_is_refused_by_name(changes: dict[str, str], told: str) -> None:
     with pytest.raises(InvalidConfig, match=told):
