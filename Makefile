@@ -6,20 +6,25 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 WORKER := $(VENV)/.worker
 OUT := .
+# The tests start some hundred Python processes: without kept bytecode each compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # uv takes seconds where pip takes minutes; pip is there where a house rule keeps uv from its mirror.
 UV := uv==0.13.9
 install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 
-.PHONY: help demo test cloud check format proto faults bench lock clean
+.PHONY: help demo test cloud cloud-test check format proto faults bench lock clean
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: $(RUNTIME)  ## the whole service with simulated shoppers, learning before your eyes (two minutes)
 	@$(BIN)/omakase demo $(ARGS)
 
-test: $(DEV)  ## every test that this machine can run
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV)  ## every test that this machine can run, but for cloud-test
+	@$(BIN)/python -m pytest -m 'not cloud' $(ARGS)
+
+cloud-test: $(DEV)  ## whole clusters over the cloud's counterparts, one after another (two minutes)
+	@$(BIN)/python -m pytest -m cloud -n 0 $(ARGS)
 
 cloud: $(WORKER)  ## what testing against the cloud's counterparts needs: programs (apt, Go), the Dataflow worker's packages
 	@tests/counterparts/install.sh

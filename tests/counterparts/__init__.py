@@ -24,6 +24,8 @@ RUN = "COUNTERPARTS_RUN"  # the run's directory
 OWNER = "COUNTERPARTS_OWNER"  # the pid of who runs the tests
 PROJECT = "omakase-dev"  # that of examples/gcp-emulators.yaml: bigquery-emulator knows one
 _START_S = 90.0
+# About two thirds of the CPU to start: the emulators in Java live for minutes, and what C2 would compile never pays.
+_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m"}
 _keepers: list[subprocess.Popen[bytes]] = []  # held: one that is let go while it runs is a ResourceWarning
 
 
@@ -75,6 +77,7 @@ class Counterpart:
             keeper = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("keeper.py")), os.environ[OWNER], *command],
                 cwd=directory,
+                env={**_JAVA, **os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

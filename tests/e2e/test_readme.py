@@ -34,7 +34,7 @@ from omakase.replay.generate import generate
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS: list[str] = re.findall(r"^```sh\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 MAKE = [line for block in BLOCKS for line in block.splitlines() if line.startswith("make ")]
 UP = next(block for block in BLOCKS if block.startswith("omakase up"))

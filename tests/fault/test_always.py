@@ -92,6 +92,7 @@ def restart(up: Supervisor, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_every_process_is_restarted_under_load_and_no_request_fails(up: Supervisor) -> None:
     shown = [item["delivery_id"] for item in ask(up, 0)["items"]]
     events = [json.dumps({"events": [{"delivery_id": id_, "type": "impression"}]}).encode() for id_ in shown]

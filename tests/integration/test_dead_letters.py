@@ -103,7 +103,7 @@ def test_a_slate_that_cannot_be_read_ends_as_so_many_rejected_deliveries_until_i
         raise Corrupt("a field of a later version")
 
     monkeypatch.setattr(transforms, "decode_for_training", fails)
-    monkeypatch.setattr("batch.loader.decode_bus_body", fails)
+    monkeypatch.setattr("omakase.rows.decode_bus_body", fails)
     slate = served(office)
     office.tick(START + 1)
     office.loader.load()
