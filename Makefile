@@ -20,11 +20,12 @@ help:  ## what there is
 demo: $(RUNTIME)  ## the whole service with simulated shoppers, learning before your eyes (two minutes)
 	@$(BIN)/omakase demo $(ARGS)
 
-test: $(DEV)  ## every test that this machine can run, but for cloud-test
+test: $(DEV)  ## every test that this machine can run without the cloud's counterparts
 	@$(BIN)/python -m pytest -m 'not cloud' $(ARGS)
 
-cloud-test: $(DEV)  ## whole clusters over the cloud's counterparts, one after another (two minutes)
-	@$(BIN)/python -m pytest -m cloud -n 0 $(ARGS)
+cloud-test: $(DEV)  ## the tests over the cloud's counterparts: contracts, faults, whole clusters
+	@$(BIN)/python -m pytest -m cluster -n 0
+	@$(BIN)/python -m pytest -m 'cloud and not cluster' $(ARGS)
 
 cloud: $(WORKER)  ## what testing against the cloud's counterparts needs: programs (apt, Go), the Dataflow worker's packages
 	@tests/counterparts/install.sh

@@ -9,6 +9,7 @@ import tempfile
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +20,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if counterparts.RUN not in os.environ:  # a worker has it from who started it
         os.environ[counterparts.RUN] = tempfile.mkdtemp(prefix="counterparts-")
         os.environ[counterparts.OWNER] = str(os.getpid())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a counterpart: tests of modules that import one, and contracts over the cloud's adapters."""
+    for item in items:
+        given = getattr(getattr(item, "callspec", None), "params", {}).values()
+        imported = vars(item.module).values() if isinstance(item, pytest.Function) else ()
+        if any(_is_of_counterparts(each) for each in (*given, *imported)):
+            item.add_marker(pytest.mark.cloud)
+
+
+def _is_of_counterparts(thing: object) -> bool:
+    name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None)
+    return isinstance(name, str) and name.startswith(counterparts.__name__)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -24,6 +24,7 @@ bigquery_emulator() {
     chmod -R u+w "$copy/source" &&
     sed -i 's/^func (p \*Project) AddJob(.*/&\nif c := job.Content().Configuration; c != nil \&\& c.JobType == "QUERY" {\nreturn nil\n}/' \
       "$copy/source/internal/metadata/project.go" &&
+    grep -q '^if c := job.Content' "$copy/source/internal/metadata/project.go" &&
     go mod edit -replace $module="$copy/source" "$copy/go.mod" &&
     go build -modfile="$copy/go.mod" -o "$bin/bigquery-emulator" $module/cmd/bigquery-emulator) || status=1
   rm -rf "$copy"

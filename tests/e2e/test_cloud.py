@@ -56,7 +56,7 @@ def after_killing_each() -> Evidence:
         return perform(Row("cloud", injure, pause_s=_PAUSE_S), Path(home), seed=1, adapters=adapters)[1]
 
 
-@pytest.mark.cloud
+@pytest.mark.cluster
 @pytest.mark.timeout(400)
 def test_it_learns_and_balances_and_survives_kill_9_as_embedded_does() -> None:
     evidence = after_killing_each()

@@ -157,7 +157,7 @@ def ranked(pods: Pods) -> Any:
     raise AssertionError("nothing but fallback slates")
 
 
-@pytest.mark.cloud
+@pytest.mark.cluster
 def test_the_pods_start_serve_and_leave_nothing_behind(pods: Pods) -> None:
     items = [Item(f"i{n}", {"category": "shoes", "price": 20.0 + n}) for n in range(10)]
     open_catalogue_store(pods.catalogue).put(items)

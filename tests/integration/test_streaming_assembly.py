@@ -126,7 +126,7 @@ def dead_letters_of(topic: str) -> str:
     return path
 
 
-@pytest.mark.cloud
+@pytest.mark.cluster
 def test_what_tracking_publishes_ends_as_a_model_that_the_recommender_serves(town: Town) -> None:
     topic, options = topic_path(Uri.parse(town.bus).location), Uri.parse(town.bus).options
     letters = dead_letters_of(topic)

@@ -205,7 +205,7 @@ def cluster(tmp_path: Path, topic: str) -> Iterator[Cluster]:
         yield stack.enter_context(Cluster(tmp_path, catalogue, tracking.target))
 
 
-@pytest.mark.cloud
+@pytest.mark.cluster
 def test_an_item_hidden_through_one_gateway_is_gone_from_every_pod_within_two_seconds(
     cluster: Cluster, topic: str
 ) -> None:
