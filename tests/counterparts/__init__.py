@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ PROJECT = "omakase-dev"  # that of examples/gcp-emulators.yaml: bigquery-emulato
 _START_S = 90.0
 # About two thirds of the CPU to start: the emulators in Java live for minutes, and what C2 would compile never pays.
 _JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m"}
-_keepers: list[subprocess.Popen[bytes]] = []  # held: one that is let go while it runs is a ResourceWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,6 @@ class Counterpart:
                 stderr=sink,
                 start_new_session=True,
             )
-        _keepers.append(keeper)
         (directory / "pid").write_text(str(keeper.pid))
         deadline = time.monotonic() + _START_S
         while not _answers(port):
@@ -179,12 +176,3 @@ BIGQUERY = Counterpart(
 )
 REDIS = Counterpart("redis-server", "REDIS_EMULATOR_HOST", "apt-get install redis-server", _redis)
 ALL = (PUBSUB, GCS, BIGQUERY, DATASTORE, REDIS)
-
-
-def responds(url: str) -> bool:
-    """Whether a server answers HTTP at all."""
-    try:
-        urllib.request.urlopen(url, timeout=1.0).close()
-    except OSError:
-        return False
-    return True

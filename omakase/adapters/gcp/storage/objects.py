@@ -21,7 +21,6 @@ from omakase.adapters.gcp.credentials import credentials_for
 from omakase.adapters.gcp.errors import cloud_errors
 from omakase.adapters.uri import Uri
 from omakase.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
-from omakase.core.suggestion import suggest
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +55,7 @@ _NOTHING = Seen(b"", 0)
 
 def place_of(uri: Uri, *known_options: str) -> tuple[str, str]:
     """Bucket and prefix, which ends in a slash or is empty. Raises: InvalidInput."""
-    for option in uri.options.keys() - set(known_options):
-        raise InvalidInput(f"{uri.text!r}: unknown option {option!r}{suggest(option, known_options)}")
+    uri.only(*known_options)
     bucket, _, prefix = uri.location.removeprefix("//").partition("/")
     if not uri.location.startswith("//") or not _BUCKET.fullmatch(bucket):
         raise InvalidInput(f"{uri.text!r}: write gs://BUCKET/PREFIX")
